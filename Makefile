@@ -24,8 +24,7 @@ setup: $(VENV)/.ready ## create .venv with the locked packages; does nothing whe
 setup-dev: $(VENV)/.ready-dev ## the same with the tools of tests and lint
 
 demo: $(VENV)/.ready ## draw street scenes, correct their labels, write the report (two to three minutes)
-	@$(call exclusively,snakemake demo --cores $(CORES) --rerun-incomplete --quiet host reason $(SNAKEMAKE_ARGS))
-	@secondlook summary results/demo_signs/summary.json
+	@secondlook run demo --cores $(CORES) $(SNAKEMAKE_ARGS)
 
 test: $(VENV)/.ready-dev lint ## lint and run the tests, without the slow ones
 	pytest -n auto --dist worksteal -m "not slow"
@@ -115,15 +114,3 @@ $(VENV)/.ready: $(VENV)/.uv $(LOCK) pyproject.toml
 $(VENV)/.ready-dev: $(VENV)/.ready $(DEV_LOCK)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $(DEV_LOCK)
 	@touch $@
-
-# One run of make at a time in a folder: the kernel drops the flock with the last process of a run, however it ended.
-# Who holds it and still finds the mark of a run knows that run to be dead, and its Snakemake lock a leftover.
-define exclusively
-mkdir -p .snakemake; \
-run='if [ -e .snakemake/make.running ]; then snakemake --unlock --quiet all; fi; \
-  touch .snakemake/make.running; $(1); code=$$?; rm -f .snakemake/make.running; exit $$code'; \
-if command -v flock >/dev/null; then \
-  flock --nonblock .snakemake/make.lock true || echo "waiting for another run in this folder to end"; \
-  flock .snakemake/make.lock sh -c "$$run"; \
-else sh -c "$$run"; fi
-endef

@@ -25,6 +25,7 @@ from secondlook.workflow.needs import Needs
 from secondlook.workflow.options import CommandOptions
 from secondlook.workflow.run import DEMO, Run
 from secondlook.workflow.shards import hand_down, handed_down, tails
+from secondlook.workflow.status.recorder import record_run
 from snakemake.exceptions import WorkflowError
 
 
@@ -55,6 +56,7 @@ FILES, OPTIONS, NEEDS = RUN.files, CommandOptions(RUN), Needs(RUN)
 TAILS = tails(RUN.config.shards_per_job)
 MISSING = RUN.data.missing()
 show_limits(RUN, workflow)
+record_run(RUN.config.results, workflow)
 
 
 wildcard_constraints:

@@ -132,7 +132,7 @@ rule scenes_text:
     message:
         "scenes: label by text"
     shell:
-        "secondlook scenes text {input.images} --vocabulary {input.vocabulary} --out {params.folder} {params.truth:q} "
+        "secondlook scenes text {input.images} --vocabulary {input.vocabulary:q} --out {params.folder} {params.truth:q} "
         "--options {params.options:q} > {log} 2>&1"
 
 
@@ -163,7 +163,7 @@ rule scenes_split:
     message:
         "scenes: split images and landmarks"
     shell:
-        "secondlook scenes split {params.lists:q} --vocabulary {input.vocabulary} --out {params.folder} "
+        "secondlook scenes split {params.lists:q} --vocabulary {input.vocabulary:q} --out {params.folder} "
         "--options {params.options:q} > {log} 2>&1"
 
 
@@ -198,7 +198,7 @@ rule scenes_consistency:
         "scenes: compare labels where images share points"
     shell:
         "secondlook scenes consistency {input.labels} --pairs {input.pairs} {params.votes:q} "
-        "--vocabulary {input.vocabulary} --out {params.folder} --options {params.options:q} > {log} 2>&1"
+        "--vocabulary {input.vocabulary:q} --out {params.folder} --options {params.options:q} > {log} 2>&1"
 
 
 rule scenes_train:
@@ -228,7 +228,7 @@ rule scenes_train:
         "scenes: train the network {wildcards.variant}, seed {wildcards.seed}"
     shell:
         "secondlook scenes train {input.images} --splits {input.splits} --points {input.points} --pairs {input.pairs} "
-        "--vocabulary {input.vocabulary} --out {params.folder} --options {params.options:q} --threads {threads} 2> {log}"
+        "--vocabulary {input.vocabulary:q} --out {params.folder} --options {params.options:q} --threads {threads} 2> {log}"
 
 
 rule scenes_predict:
@@ -298,7 +298,7 @@ rule scenes_evaluate:
     shell:
         "secondlook scenes evaluate {input.images} --splits {input.splits} --points {input.points} "
         "--pairs {input.pairs} --weights {params.weights} --predicted {input.predicted} {params.truth:q} "
-        "--vocabulary {input.vocabulary} --out {params.folder} --threads {threads} > {log} 2>&1"
+        "--vocabulary {input.vocabulary:q} --out {params.folder} --threads {threads} > {log} 2>&1"
 
 
 rule scenes_mask_consistency:
@@ -328,7 +328,7 @@ rule scenes_mask_consistency:
         "scenes: compare masks of {wildcards.variant}, seed {wildcards.seed}, at shared points"
     shell:
         "secondlook scenes consistency {input.labels} --pairs {input.pairs} --points {input.points} "
-        "--masks {input.predicted}/masks --vocabulary {input.vocabulary} --out {params.folder} "
+        "--masks {input.predicted}/masks --vocabulary {input.vocabulary:q} --out {params.folder} "
         "--options {params.options:q} > {log} 2>&1"
 
 

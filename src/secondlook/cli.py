@@ -1,5 +1,6 @@
 """The command line: demo, the stages in the order data flows, the pipelines, and what concerns a whole run."""
 
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import secondlook
+from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
+from secondlook.base.text import counted
 from secondlook.io.command_line import Options, OutFolder
 from secondlook.io.destinations import FOLDER
 from secondlook.pipelines import registry
@@ -41,10 +44,74 @@ ConfigFile = Annotated[Path, typer.Option("--config", help="The config file.")]
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
     if version:
         typer.echo(secondlook.__version__)
         raise typer.Exit
+    progress.begin(context.invoked_subcommand or "")
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder of the project; made where it is missing.")] = Path(),
+) -> None:
+    """Lay down a project: a config of your own, folders for tasks and profiles, and a Snakefile."""
+    from secondlook.workflow import project
+
+    written = project.init(folder)
+    typer.echo(f"init: {folder / written[0]} and {', '.join(written[1:])}", err=True)
+    start = "" if folder == Path() else f"cd {folder} && "
+    typer.echo(f"init: next: `{start}secondlook run demo`, or `{start}secondlook look DATA` for a dataset", err=True)
+
+
+def run(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TARGET]... [-- SNAKEMAKE ARGUMENTS]", help="As for snakemake; by default all tasks."),
+    ] = None,
+) -> None:
+    """Run the workflow of this folder on all cores, as `snakemake` does, with no environment to activate."""
+    from secondlook.stages.report.summary import as_text
+    from secondlook.workflow import launch
+
+    asked = arguments or []
+    if code := launch.run(asked):
+        raise typer.Exit(code)
+    for file in launch.summaries(asked, registry.pipelines()):
+        typer.echo(as_text(file))
+
+
+def look(
+    data: Annotated[Path, typer.Argument(help="Annotation file, folder, zip or tar of the dataset.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="Format of the dataset; by default it is detected.")
+    ] = None,
+    label_from: Annotated[str | None, typer.Option(help="Annotation attribute that holds the label.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Your own encoder: an ONNX file, or a Hub id or folder of transformers.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the task; by default that of the folder.")] = None,
+    project: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the project; by default this one, if it is a project, else second-look."),
+    ] = None,
+) -> None:
+    """Look at a dataset, in one command from its files to the report: every choice is printed with its key."""
+    from secondlook.base.layered import Document, laid_over, read
+    from secondlook.stages.ingest.look import Asked, write_task
+    from secondlook.workflow.project import CONFIG, TASKS, folder_or_new
+    from secondlook.workflow.run import DEMO, Run
+
+    folder = folder_or_new(project)
+    task = write_task(Asked(data, images, format_, label_from, encoder, name), folder / TASKS, {DEMO, *registry.NAMES})
+    with contextlib.chdir(folder):
+        config = laid_over(read(CONFIG), Document.of({"tasks": [task]}, "look"))
+        shards = Run.of_document(config, str(CONFIG)).splits[task]
+        typer.echo(f"look: {counted(shards, 'shard')} (`shards` in {folder / CONFIG})", err=True)
+        run([task])
 
 
 def demo(
@@ -146,16 +213,35 @@ def check(
             "--show", help="Print the config as it is read, with the file and line of each value, and judge nothing."
         ),
     ] = False,
+    data: Annotated[
+        bool, typer.Option("--data", help="Read the datasets as `ingest` does: count classes, labels and rejects.")
+    ] = False,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="Profile of Snakemake, such as slurm: jobs that it sends elsewhere need no GPU here."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts and CI.")] = False,
     config: ConfigFile = Path("config.yaml"),
 ) -> None:
-    """Check the config and its task files, print which data is missing, and refuse jobs that could never end."""
-    from secondlook.workflow.check import check_all
+    """Check the config and its task files, and exit with 1 where a run could not end well, each trouble a sentence."""
+    from secondlook.stages.ingest import survey
+    from secondlook.workflow import check as checking
+    from secondlook.workflow.checks.findings import DataReader
     from secondlook.workflow.shown import show_all
 
     if show:
         typer.echo(show_all(config, names or [], registry.pipelines()))
         return
-    typer.echo(check_all(config, names or [], registry.pipelines()))
+    request = checking.Request(config, names or [], profile, with_data=data)
+    try:
+        report = checking.report(request, DataReader(survey.glance, survey.survey), registry.pipelines())
+    except UsageError as error:
+        if as_json:
+            typer.echo(checking.invalid_json(error))
+        raise
+    typer.echo(report.json if as_json else report.text)
+    if report.troubles:
+        raise DataError(report.complaint)
 
 
 def plan(
@@ -168,6 +254,19 @@ def plan(
     from secondlook.workflow.plan import plan_all
 
     typer.echo(plan_all(config, names or [], registry.pipelines()))
+
+
+def status(
+    place: Annotated[
+        Path, typer.Argument(metavar="[RESULTS]", help="Folder of results, or the folder that holds the config.")
+    ] = Path(),
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON, with every running and failed job.")] = False,
+    config: ConfigFile = Path("config.yaml"),
+) -> None:
+    """Show how far the last run is: its stages, the progress of its jobs, and why jobs failed; also while it runs."""
+    from secondlook.workflow import status as shown
+
+    typer.echo(shown.status(place, config, json=json))
 
 
 def accept(
@@ -207,6 +306,9 @@ def accept_probe(name: Annotated[str, typer.Argument(help="Name in probes.json o
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(
+        init,
+        look,
+        run,
         demo,
         fetch,
         ingest.ingest,
@@ -219,10 +321,10 @@ COMMANDS: tuple[Callable[..., None], ...] = (
         train.train,
     ),
     *(label.label, consensus.consensus, evaluate.evaluate, review.review, freeze.freeze, export.export, report.report),
-    *(summary, check, plan, accept, accept_probe, ingest.new_task),
+    *(summary, check, plan, status, accept, accept_probe, ingest.new_task),
 )
 for _command in COMMANDS:
-    app.command()(_command)
+    app.command(context_settings={"ignore_unknown_options": _command is run})(_command)  # options of Snakemake
 for _group in registry.commands():
     app.add_typer(_group)
 

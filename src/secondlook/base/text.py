@@ -80,3 +80,17 @@ def counted(count: int, what: str) -> str:
 def percent(share: float) -> str:
     """Return a share as a percentage with at most three digits."""
     return f"{100 * share:.3g} %"
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in its two largest units: `8 s`, `1 min 32 s`, `3 h 5 min`, `2 d 4 h`."""
+    whole = max(0, round(seconds))
+    for unit, length, next_unit, next_length in (
+        ("d", 86_400, "h", 3_600),
+        ("h", 3_600, "min", 60),
+        ("min", 60, "s", 1),
+    ):
+        if whole >= length:
+            rest = whole % length // next_length
+            return f"{whole // length} {unit}" + (f" {rest} {next_unit}" if rest else "")
+    return f"{whole} s"

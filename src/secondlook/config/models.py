@@ -8,12 +8,15 @@ from secondlook.base.resources import Resources
 from secondlook.base.types import Device, Name, Precision, View
 from secondlook.base.yamlfile import Strict
 
+HOG_CELLS = 8  # of gradients on a side of the square
+
 
 class EncoderOptions(Strict):
     """An encoder turns crops into vectors."""
 
-    kind: Literal["transformers", "timm", "open_clip", "onnx"]
-    """Library that loads it: `transformers`, `timm`, `open_clip` or `onnx`."""
+    kind: Literal["transformers", "timm", "open_clip", "onnx", "hog"]
+    """Library that loads it: `transformers`, `timm`, `open_clip` or `onnx`; or `hog`: histograms of gradients and of
+    colours, computed from the pixels without any weights."""
     model: str | None = None
     """Hub id, timm name, NAME/TAG of open_clip, ONNX file or local folder."""
     revision: str | None = None
@@ -26,7 +29,8 @@ class EncoderOptions(Strict):
     resize: Literal["squash", "letterbox", "center_crop"] = "squash"
     """How a crop becomes a square: `squash` ignores the aspect, `letterbox` pads, `center_crop` cuts the ends off."""
     input_px: int | None = Field(None, ge=8)
-    """Side in px of the square that the model gets; overrides that of the checkpoint."""
+    """Side in px of the square that the model gets; overrides that of the checkpoint. Of hog 32, or another
+    multiple of 8."""
     mean: tuple[float, float, float] | None = None
     """Mean of RGB values in [0, 1] for normalisation; overrides that of the checkpoint. An ONNX file needs it."""
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
@@ -48,6 +52,8 @@ class EncoderOptions(Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "EncoderOptions":
+        if self.kind == "hog":
+            return self._without_weights()
         if (self.model is None) == (self.trained is None):
             raise ValueError("give either `model` (an id or a folder) or `trained` (a name under `classifiers`)")
         if self.trained is not None and self.kind != "timm":
@@ -62,10 +68,37 @@ class EncoderOptions(Strict):
             raise ValueError(f"`pooling: {self.pooling}` goes with transformers and timm; use `head` or `mean`")
         return self
 
+    def _without_weights(self) -> "EncoderOptions":
+        """Raise ValueError for a key that goes with networks only, or a square that its cells do not fill."""
+        keys = ("model", "trained", "revision", "pooling", "mean", "std", "output", "reference_pt")
+        given = next((key for key in keys if getattr(self, key) is not None), None)
+        if given is not None:
+            raise ValueError(f"`kind: hog` computes its vectors without a network; leave `{given}` out")
+        for key, other in (("backend", "openvino"), ("precision", "bfloat16"), ("device", "cuda")):
+            if getattr(self, key) == other:
+                raise ValueError(f"`{key}: {other}` goes with networks; `kind: hog` computes in float32 on CPUs")
+        if self.input_px is not None and self.input_px % HOG_CELLS:
+            fitting = -(-self.input_px // HOG_CELLS) * HOG_CELLS
+            raise ValueError(
+                f"`kind: hog` divides the square into {HOG_CELLS} x {HOG_CELLS} cells; set `input_px: {fitting}`"
+            )
+        return self
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it has weights, to be loaded or trained; `hog` is arithmetic on pixels."""
+        return self.kind != "hog"
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Return the modules that load it, of packages that may not be installed."""
+        own = {"onnx": ("onnxruntime",), "hog": ()}.get(self.kind, ("torch", self.kind))
+        return (*own, "openvino") if self.backend == "openvino" else own
+
     @property
     def pools(self) -> Literal["mean", "cls", "patch_mean", "head"]:
         """Return the pooling, the default of the kind where none is given."""
-        return self.pooling or ("head" if self.kind in {"open_clip", "onnx"} else "mean")
+        return self.pooling or ("head" if self.kind in {"open_clip", "onnx", "hog"} else "mean")
 
 
 class ClassifierOptions(Strict):
@@ -113,6 +146,11 @@ class ClassifierOptions(Strict):
     """Where it computes: `cuda`, `cpu`, or `auto` for the GPU if there is one."""
     resources: Resources = Resources(mem_mb=8000, runtime=240)
     """What each job requests: GPUs, CPUs, memory and time."""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Return the modules that train it."""
+        return ("torch", "timm")
 
 
 class LoraOptions(Strict):
@@ -180,6 +218,11 @@ class VlmTrainingOptions(Strict):
     """Seed of every random choice here."""
     resources: Resources = Resources(mem_mb=8000, runtime=240)
     """What each job requests: GPUs, CPUs, memory and time."""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Return the modules that train it."""
+        return ("torch", "transformers", *(["peft"] if self.method == "lora" else []))
 
     @model_validator(mode="after")
     def _scratch_learns_everything(self) -> "VlmTrainingOptions":

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from secondlook.base.resources import Resources
-from secondlook.base.types import Device, Fraction, Positive, Precision
+from secondlook.base.types import Device, Fraction, Positive, Precision, ShippedFile
 from secondlook.base.yamlfile import Strict
 
 Counts = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
@@ -255,7 +255,7 @@ class RetrieveOptions(Strict):
     """Draw a small dataset into `data`; left out, the one that is there is used."""
     truth: str | None = None
     """Label file of the test images, for the evaluation."""
-    recipes: list[str] = []
+    recipes: list[ShippedFile] = []
     """Recipe files to run."""
     ablated: RecipeName | None = None
     """Recipe that `snakemake retrieve_ablation` varies."""

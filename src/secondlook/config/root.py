@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from secondlook.base import layered, yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.base.resources import GpuName
-from secondlook.base.types import Name
+from secondlook.base.types import Name, ShippedFile
 from secondlook.base.yamlfile import Strict
 from secondlook.config.labelers import LabelerOptions
 from secondlook.config.models import ClassifierOptions, EncoderOptions, VlmTrainingOptions
@@ -106,7 +106,7 @@ class Config(Strict):
     """Which formats are written."""
     report: ReportOptions = ReportOptions()
     """What the report shows."""
-    paper: str = "workflow/paper/config.yaml"
+    paper: ShippedFile = Field("workflow/paper/config.yaml", validate_default=True)
     """File that says what `snakemake paper` runs."""
     pilot: PilotOptions = PilotOptions()
     """What `snakemake pilot` tries before the real run."""

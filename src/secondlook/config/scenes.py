@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from secondlook.base import yamlfile
-from secondlook.base.types import Fraction, Natural
+from secondlook.base.shipped import found
+from secondlook.base.types import Fraction, Natural, ShippedFile
 from secondlook.base.yamlfile import Strict
 
 _WORD = re.compile(r"[a-z]+")
@@ -58,7 +59,7 @@ class Vocabulary(Strict):
 
 def read_vocabulary(path: Path) -> Vocabulary:
     """Read a file of concepts; raises UsageError that names file and line."""
-    return yamlfile.parse(Vocabulary, path)
+    return yamlfile.parse(Vocabulary, found(path))
 
 
 class DrawnLandmarks(Strict):
@@ -193,7 +194,7 @@ class ScenesOptions(Strict):
     """Folder of true index masks, for the evaluation."""
     drawn: DrawnLandmarks | None = None
     """Draw landmarks into `data`, `truth` and `masks`; left out, the dataset that is there is used."""
-    vocabulary: str = "workflow/scenes/vocabulary.yaml"
+    vocabulary: ShippedFile = Field("workflow/scenes/vocabulary.yaml", validate_default=True)
     """File with the concepts."""
     published: dict[Literal["train", "val_seen", "val_unseen"], str] = {}
     """Published lists by split; they replace the split made here."""
@@ -207,7 +208,7 @@ class ScenesOptions(Strict):
     """When images contradict each other."""
     hand_over: HandOverOptions = HandOverOptions()
     """What goes to the main pipeline."""
-    network: str = "workflow/scenes/seg.yaml"
+    network: ShippedFile = Field("workflow/scenes/seg.yaml", validate_default=True)
     """File of `workflow/scenes` with the network and its training."""
     seeds: list[Annotated[int, Field(ge=0)]] = Field([1], min_length=1)
     """The network is trained once for each of these seeds."""

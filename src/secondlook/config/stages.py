@@ -112,6 +112,11 @@ class CutoutOptions(RejectLimit):
     resources: Resources = Resources(mem_mb=8000, runtime=120)
     """What each job requests: GPUs, CPUs, memory and time."""
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Return the modules that load the segmenter."""
+        return ("torch", "transformers")
+
 
 class Guarantee(Strict):
     """What is guaranteed about labels that no person checks, however often people look (docs/consensus.md)."""

@@ -8,11 +8,12 @@ from pydantic import Field, field_validator, model_validator
 
 from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
+from secondlook.base.shipped import found
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.base.types import Fraction
 from secondlook.base.yamlfile import Strict
 
-TASK_FOLDER = Path("workflow/tasks")
+TASK_FOLDERS = (Path("tasks"), Path("workflow/tasks"))  # of a project, and of a checkout
 Format = Literal[
     "coco",
     "objects365",
@@ -302,8 +303,14 @@ def _taxonomy(classes: dict[str, list[str]]) -> Taxonomy:
 
 
 def task_path(name: str) -> Path:
-    """Return the file of a task: `name` is a file name under `workflow/tasks` without ending, or a path."""
-    return Path(name) if name.endswith((".yaml", ".yml")) else TASK_FOLDER / f"{name}.yaml"
+    """Return the file of a task: `name` is a file name under `tasks` or `workflow/tasks` without ending, or a path.
+
+    A task that is in neither folder is looked for among the shipped ones.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return found(name)
+    files = [folder / f"{name}.yaml" for folder in TASK_FOLDERS]
+    return next((file for file in files if file.is_file()), found(files[-1]))
 
 
 def load_task(path: Path) -> Task:

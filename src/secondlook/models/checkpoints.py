@@ -25,7 +25,7 @@ def create_timm(name: str, *, pretrained: bool, classes: int) -> "nn.Module":
     """Return a timm model with a head of `classes` outputs (0: no head); raise DataError with a remedy."""
     timm = without_compiler.load("timm")
     source = f"local-dir:{name}" if Path(name).is_dir() else name
-    if pretrained and (hub_id := _hub_id_of_timm(name)):
+    if pretrained and (hub_id := hub_id_of_timm(name)):
         hub.rely_on_cache(hub_id)
     try:
         model: nn.Module = timm.create_model(source, pretrained=pretrained, num_classes=classes)
@@ -57,7 +57,7 @@ def create_open_clip(name: str, input_px: int | None) -> Any:
     if not tag and ":" not in source:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(source)[:5])
         raise UsageError(f"{name}: name the weights too, as NAME/TAG (tags: {tags or 'none, the model is unknown'}).")
-    if hub_id := _hub_id_of_open_clip(name):
+    if hub_id := hub_id_of_open_clip(name):
         hub.rely_on_cache(hub_id)
     try:
         return open_clip.create_model(source, pretrained=tag or None, force_image_size=input_px, weights_only=True)
@@ -90,11 +90,12 @@ def revision_of(name: str, commit: str | None = None) -> str:
 
 def revision_of_timm(name: str) -> str:
     """Return the revision of the weights of a timm model; for those of the Hub, their commit on this machine."""
-    hub_id = _hub_id_of_timm(name)
+    hub_id = hub_id_of_timm(name)
     return revision_of(name, known_revision(hub_id) if hub_id else None)
 
 
-def _hub_id_of_timm(name: str) -> str:
+def hub_id_of_timm(name: str) -> str:
+    """Return the Hub id of the weights of a timm model, empty for a folder and for those of other places."""
     _, _, hub_id = name.partition(":")  # `hf-hub:ID`
     if hub_id or Path(name).exists():
         return hub_id
@@ -104,11 +105,12 @@ def _hub_id_of_timm(name: str) -> str:
 
 def revision_of_open_clip(name: str) -> str:
     """Return the revision of the weights of an open_clip model, as `revision_of_timm` does."""
-    hub_id = _hub_id_of_open_clip(name)
+    hub_id = hub_id_of_open_clip(name)
     return revision_of(name, known_revision(hub_id) if hub_id else None)
 
 
-def _hub_id_of_open_clip(name: str) -> str:
+def hub_id_of_open_clip(name: str) -> str:
+    """Return the Hub id of the weights of an open_clip model, empty for a folder and for those of other places."""
     open_clip = without_compiler.load("open_clip")
     model, _, tag = name.partition("/")
     settings: Mapping[str, str] = {} if ":" in name else open_clip.get_pretrained_cfg(model, tag) or {}

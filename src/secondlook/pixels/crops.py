@@ -32,6 +32,9 @@ class CropBatch:
     rows: pa.Table
     pixels: NDArray[np.uint8]
 
+    def __len__(self) -> int:
+        return len(self.pixels)
+
 
 def batches(path: Path, batch_size: int, resize: Resize, *, threads: int = 1) -> Iterator[CropBatch]:
     """Yield the crops of a file, made equal by `resize`; threads decode the next ones while the caller computes.

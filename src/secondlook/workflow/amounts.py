@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from secondlook.base.errors import DataError
 from secondlook.io import cocofile, records
 from secondlook.workflow.run import Run
 
@@ -49,7 +50,12 @@ def objects_of(run: Run, task: str) -> int | None:
     if not dataset.is_coco_file() or not annotations.is_file():
         return None
     state = annotations.stat()
-    return _count(annotations, state.st_size, state.st_mtime_ns)
+    try:
+        return _count(annotations, state.st_size, state.st_mtime_ns)
+    except DataError:
+        if dataset.format is None:  # perhaps another format in JSON; else `ingest` says what is wrong
+            return None
+        raise
 
 
 @lru_cache(maxsize=64)  # shards, costs and limits of a run ask one after the other, and a large file takes seconds

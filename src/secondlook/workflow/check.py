@@ -1,23 +1,145 @@
-"""`secondlook check`: is the config valid, which tasks does it name, and what is still missing on disk?"""
+"""`secondlook check`: is the config valid, which tasks does it name, and by which troubles would their run end?"""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from secondlook.base.errors import UsageError
+from secondlook.base.errors import DataError, UsageError
 from secondlook.base.text import counted
 from secondlook.config.overlays import read_task
 from secondlook.config.root import Config, load_config
 from secondlook.config.task import Task, task_path
 from secondlook.io import records
 from secondlook.io.groups import leaks
-from secondlook.workflow import vlm_ids
+from secondlook.io.surveys import Survey
+from secondlook.workflow import checks, vlm_ids
+from secondlook.workflow.amounts import amount_of
+from secondlook.workflow.checks.data import missing
+from secondlook.workflow.checks.executors import executor
+from secondlook.workflow.checks.findings import Asked, DataReader, Finding
 from secondlook.workflow.job_groups import JobGroup
 from secondlook.workflow.out_of_fold import described
 from secondlook.workflow.pipeline import Added, Pipeline
 from secondlook.workflow.plan import rules_of, tasks_of
-from secondlook.workflow.run import DEMO, Run
+from secondlook.workflow.run import Run
 from secondlook.workflow.verdicts import excess, kinds_of_models, parts_for, refuse, way_out
 from secondlook.workflow.weights import absent
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to check: the tasks and pipelines of a config by name, those of the config where none is named.
+
+    `profile` is that of Snakemake by which the jobs will run. `with_data`: read their datasets.
+    """
+
+    config: Path
+    names: Sequence[str] = ()
+    profile: str | None = None
+    with_data: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """The description of a config, facts on the asked tasks by name, and what the checks found."""
+
+    description: str
+    tasks: Mapping[str, Mapping[str, Any]]
+    findings: Sequence[Finding]
+
+    @property
+    def troubles(self) -> list[Finding]:
+        """The findings by which a run would end."""
+        return [one for one in self.findings if one.weight == "trouble"]
+
+    @property
+    def text(self) -> str:
+        """The description, what was read of the datasets, and the notes."""
+        notes = [one for one in self.findings if one.weight == "note"]
+        counts = [line for name, facts in self.tasks.items() for line in _counts(name, facts.get("data"))]
+        return "\n".join([self.description, *counts, *(f"note: {_said(one)}" for one in notes)])
+
+    @property
+    def complaint(self) -> str:
+        """The troubles, a line for each."""
+        return "\n".join(f"{_said(one).rstrip('.')}." for one in self.troubles)
+
+    @property
+    def json(self) -> str:
+        """The same, with the troubles, as a JSON document."""
+        listed = {weight: [_as_json(one) for one in self.findings if one.weight == weight] for weight in _WEIGHTS}
+        document = {"valid": True, "complaints": [], "tasks": self.tasks}
+        return json.dumps({**document, "notes": listed["note"], "troubles": listed["trouble"]}, indent=2)
+
+
+_WEIGHTS = ("note", "trouble")
+
+
+def invalid_json(error: UsageError) -> str:
+    """Return the JSON document on a config that is invalid, or whose jobs could never end."""
+    document: dict[str, Any] = {"valid": False, "complaints": str(error).splitlines(), "tasks": {}}
+    return json.dumps({**document, "notes": [], "troubles": []}, indent=2)
+
+
+def _said(finding: Finding) -> str:
+    return f"{finding.of}: {finding.message}" if finding.of else finding.message
+
+
+def _as_json(finding: Finding) -> dict[str, Any]:
+    return {"task": finding.of, "kind": finding.kind, "message": finding.message}
+
+
+def _counts(name: str, data: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yield what was read of the dataset of a task."""
+    if data is None:
+        return
+    by_class = ", ".join(f"{label} {count}" for label, count in data["by_class"].items())
+    without = f", {data['unlabelled']} without a label" if data["unlabelled"] else ""
+    reference = f"; {sum(data['reference'].values())} reference objects" if data["reference"] else ""
+    yield f"data of {name}: {counted(data['objects'], 'object')} ({by_class}){without}{reference}"
+    for what, counts in (("rejects", data["rejects"]), ("labels that match no class", data["unmatched"])):
+        if counts:
+            yield f"  {what}: {', '.join(f'{label} {count}' for label, count in counts.items())}"
+
+
+def report(request: Request, reader: DataReader, pipelines: Sequence[Pipeline] = ()) -> Report:
+    """Check a config, and look for what would end the run of the asked tasks and pipelines.
+
+    Raises UsageError as `check_all` does.
+    """
+    run = _load(request.config, pipelines)
+    try:
+        return _report(run, request, reader, pipelines)
+    except DataError as error:  # objects that cannot be counted: nothing can be estimated
+        return Report(f"{request.config}: valid", {}, [Finding("data", None, str(error))])
+
+
+def _report(run: Run, request: Request, reader: DataReader, pipelines: Sequence[Pipeline]) -> Report:
+    names, rules = request.names, rules_of(pipelines)
+    description = _description(run, request.config, names, pipelines)
+    tasks = [*dict.fromkeys(task for name in names for task in tasks_of(run, name, rules))] if names else [*run.names]
+    named = [pipeline for pipeline in pipelines if pipeline.name in names]
+    kinds = kinds_of_models(run, tasks)
+    asked = Asked(run, tasks, kinds, reader, named, executor(request.profile), request.with_data)
+    found = checks.all_of(asked)
+    return Report(description, {task: _facts(asked, task) for task in tasks}, found)
+
+
+def _facts(asked: Asked, task: str) -> dict[str, Any]:
+    """Return the facts of a task for scripts."""
+    run, amount, survey = asked.run, amount_of(asked.run, task), asked.surveys.get(task)
+    facts = {
+        "file": str(run.task_files[task]),
+        "classes": [*run.tasks[task].classes],
+        "labelers": [*run.tasks[task].labelers],
+        "shards": run.splits[task],
+        "objects": amount.objects,
+        "counted": amount.counted and amount.objects is not None,
+        "rehearsal": run.tasks[task].rehearsal is not None,
+    }
+    return {**facts, "data": asdict(survey)} if isinstance(survey, Survey) else facts
 
 
 def check_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipeline] = ()) -> str:
@@ -26,6 +148,11 @@ def check_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipel
     Jobs are judged, and refused where they could never end, of the tasks of the config, or of those that `names` choose
     (tasks, and pipelines that add tasks). Without names, pipelines are only described.
     """
+    return _description(_load(config, pipelines), config, names, pipelines)
+
+
+def _load(config: Path, pipelines: Sequence[Pipeline]) -> Run:
+    """Read a config; raise UsageError with all complaints on it and on its task files."""
     complaints: list[str] = []
     parsed = _collect(complaints, config)
     for name in parsed.tasks if parsed else []:
@@ -35,7 +162,10 @@ def check_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipel
             complaints.append(str(error))
     if complaints:
         raise UsageError("\n".join(complaints))
-    run = Run.load(config, pipelines)
+    return Run.load(config, pipelines)
+
+
+def _description(run: Run, config: Path, names: Sequence[str], pipelines: Sequence[Pipeline]) -> str:
     chosen = [pipeline for pipeline in pipelines if not names or pipeline.name in names]
     needs = _needs(run)
     lines = [f"{config}: valid", *_judged(run, names, rules_of(pipelines), needs)]
@@ -110,8 +240,7 @@ def _describe(run: Run, name: str, task: Task) -> list[str]:
         lines.append(f"  a rehearsal: {100 * task.rehearsal.wrong_fraction:g} % of the given labels are made wrong")
     lines += described(run, name)
     lines += notes(run, name)
-    if name != DEMO:
-        lines += [f"  missing: {path}; {hint}" for path, hint in missing(run, name)]
+    lines += [f"  missing: {path}; {hint}" for path, hint in missing(run, name)]
     lines += [f"  missing: {name}; {hint}" for name, hint in absent(run, name)]
     lines += leakage(run, name)
     return lines
@@ -133,14 +262,3 @@ def leakage(run: Run, name: str) -> Iterator[str]:
             "or `own: out_of_fold` of the reference"
         )
     yield f"  leakage: {shares}"
-
-
-def missing(run: Run, name: str) -> Iterator[tuple[str, str]]:
-    """Yield each missing path of a task, with the way to get it."""
-    task = run.tasks[name]
-    for dataset in (task.dataset, *task.reference.sources):
-        for path in (dataset.path, dataset.truth, dataset.images):
-            if path is not None and not Path(path).exists():
-                fetched = [entry for entry in task.fetch if path in run.data.brought(entry, name)]
-                bring = f"`secondlook fetch {' '.join(fetched)}` downloads it" if fetched else dataset.obtain
-                yield path, bring or f"put the data there, or correct the path in {run.task_files[name]}"

@@ -32,12 +32,16 @@ class RunData:
         images = [dataset.images for dataset in [spec.dataset, *spec.reference.sources] if dataset.images]
         return [*self.annotation_files(task), *images]
 
+    def lacking(self, task: str) -> list[str]:
+        """Return the paths of a task that are not there."""
+        return [path for path in self.paths(task) if not Path(path).exists()]
+
     def fetch_markers(self, task: str) -> list[str]:
         """Return the markers that `ingest` waits for: of fetched data, and of missing data that can be fetched.
 
         Data placed by hand has no marker, and is used as it is.
         """
-        missing = [path for path in self.paths(task) if not Path(path).exists()]
+        missing = self.lacking(task)
         return [self.marker(name) for name in self.tasks[task].fetch if self._is_used(name, task, missing)]
 
     def _is_used(self, name: str, task: str, missing: list[str]) -> bool:

@@ -121,6 +121,8 @@ def _vectors(task: TaskFigures, encoder: str, objects: float | None) -> JobCost:
     network, on_gpu = task.network(spec.model), bool(spec.resources.gpus)
     if objects is None:
         return JobCost(network=network)
+    if not spec.is_network:
+        return JobCost(objects, task.costs.cpu_minutes(spec.kind, objects), disk_bytes=VECTOR_BYTES * objects)
     minutes = task.minutes(Passes.over(network, objects, "encoder", spec.precision), on_gpu=on_gpu)
     return JobCost(objects, minutes, network, VECTOR_BYTES * objects)
 

@@ -40,16 +40,19 @@ class CommandOptions:
         return DemoOptions(**self.run.config.demo.model_dump(), seed=self.run.config.seed)
 
     def ingest(self, task: str) -> str:
+        """Return the options of `secondlook ingest`, as its rule passes them."""
+        return as_options(self.ingest_options(task))
+
+    def ingest_options(self, task: str) -> IngestOptions:
         """Return the options of `secondlook ingest`, with the shards and the seed of the run.
 
         Tasks that a pipeline adds are read under its scoring.
         """
         ingest, added = self.run.config_of(task).ingest, self.run.added_with(task)
         scoring = added.scoring if added else None
-        options = IngestOptions(
+        return IngestOptions(
             **ingest.model_dump(), shards=self.run.splits[task], seed=self.run.config.seed, scoring=scoring
         )
-        return as_options(options)
 
     def folds(self, task: str) -> list[str]:
         """Return the number of folds of a task as an option, nothing where nothing is learned out of fold."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from secondlook.base.layered import Document
+from secondlook.base.resources import Resources
 from secondlook.base.yamlfile import KeyPath
 from secondlook.config.root import Config
 from secondlook.config.task import Task
@@ -64,7 +65,7 @@ def _takes_nothing(config: Config) -> Iterable[tuple[KeyPath, str | None]]:  # n
     return ()
 
 
-def _needs_nothing(run: Any) -> "Iterable[Checkpoint]":  # noqa: ARG001
+def _needs_nothing(run: Any) -> Iterable[Any]:  # noqa: ARG001
     return ()
 
 
@@ -75,8 +76,10 @@ class Pipeline:
     `settings` are the models of its files next to the config, with the names of these files, for docs/config.md. `of`
     reads the files that the section names. `describe` returns the lines of `secondlook check`, none where the config
     has no such section. `checkpoints` are those that it loads from the Hub. `paths` are the files in its section that
-    rules use unchanged, by their keys. `add` gets the settings of the config and the checked config. All raise
-    UsageError for invalid settings. `of`, `describe` and `checkpoints` get a `Run`, which is built on this module.
+    rules use unchanged, by their keys. `data` are the files and folders that must be there before it runs, `weights`
+    those of models, `packages` the modules of packages that may not be installed, `resources` what its jobs with a
+    network request. `add` gets the settings of the config and the checked config. All raise UsageError for invalid
+    settings. All but `paths` and `add` get a `Run`, which is built on this module.
     """
 
     name: str
@@ -85,4 +88,8 @@ class Pipeline:
     describe: Callable[[Any], Iterable[str]]
     paths: Callable[[Config], Iterable[tuple[KeyPath, str | None]]] = _takes_nothing
     checkpoints: "Callable[[Any], Iterable[Checkpoint]]" = _needs_nothing
+    data: Callable[[Any], Iterable[str]] = _needs_nothing
+    weights: Callable[[Any], Iterable[str]] = _needs_nothing
+    packages: Callable[[Any], Iterable[str]] = _needs_nothing
+    resources: Callable[[Any], Iterable[Resources]] = _needs_nothing
     add: Callable[[Document, Config], Added | None] = _adds_nothing

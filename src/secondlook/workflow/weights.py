@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from secondlook.base import progress
 from secondlook.base.errors import DataError
-from secondlook.config.labelers.base import Checkpoint
+from secondlook.config.labelers.base import Checkpoint, Labeler
 from secondlook.config.models import EncoderOptions
 from secondlook.models import hub
 from secondlook.models.checkpoints import create_open_clip, create_timm, fetch_hint, load_errors
@@ -65,34 +66,61 @@ def checkpoints_of(run: Run, task: str) -> Iterator[Checkpoint]:
 
 def absent(run: Run, task: str) -> Iterator[tuple[str, str]]:
     """Yield each file, folder or address that a model of a task is to be read from and is not, with the way out."""
-    for key, name, is_file in _named_models(run, task):
-        if (id_or_name := _ADDRESS.sub("", name)) != name:
-            yield name, f"`{key}` takes no address; name the checkpoint, `{id_or_name}`"
-        elif (is_file or _is_path(name)) and not Path(name).exists():
-            yield name, f"put the model there, or correct `{key}`"
+    for model in models_of_task(run, task):
+        if model.library == "server":
+            continue
+        if (id_or_name := _ADDRESS.sub("", model.name)) != model.name:
+            yield model.name, f"`{model.key}` takes no address; name the checkpoint, `{id_or_name}`"
+        elif (model.is_file or is_path(model.name)) and not Path(model.name).exists():
+            yield model.name, f"put the model there, or correct `{model.key}`"
 
 
-def _named_models(run: Run, task: str) -> Iterator[tuple[str, str, bool]]:
-    """Yield the key and the name of each model of a task, and whether it can only be a file."""
+@dataclass(frozen=True)
+class LocalModel:
+    """A model that a task names, by a key of the config, and what loads it from the disk where it is there.
+
+    `is_file`: it can only be a file. `with_weights`: the weights are loaded, not only the architecture. `beside` is the
+    file that names its outputs.
+    """
+
+    key: str
+    name: str
+    library: str
+    is_file: bool = False
+    with_weights: bool = True
+    beside: str | None = None
+
+
+def models_of_task(run: Run, task: str) -> Iterator[LocalModel]:
+    """Yield the models that a task names: of the Hub, in folders, and in files."""
     config, labelers = run.config_of(task), run.labelers_of(task)
     for name in labelers.names:
-        spec = labelers[name]
-        yield from ((f"labelers.{name}", path, True) for path in (spec.made_elsewhere, spec.beside) if path)
-        if spec.checkpoint is not None and spec.checkpoint.library != "server":
-            yield f"labelers.{name}.model", spec.checkpoint.name, False
+        yield from _models_of_labeler(f"labelers.{name}", labelers[name])
     for name in labelers.encoders():
-        if (model := config.encoders[name].model) is not None:
-            yield f"encoders.{name}.model", model, config.encoders[name].kind == "onnx"
-    for section, trainings in (("vlms", config.vlms), ("classifiers", config.classifiers)):
-        for name in labelers.trained():
-            training = trainings.get(name)
-            if training is not None and training.model is not None:
-                yield f"{section}.{name}.model", training.model, False
+        encoder = config.encoders[name]
+        if encoder.model is not None:
+            yield LocalModel(f"encoders.{name}.model", encoder.model, encoder.kind, is_file=encoder.kind == "onnx")
+    for name in sorted(labelers.trained()):
+        if name in config.classifiers:
+            training = config.classifiers[name]
+            yield LocalModel(f"classifiers.{name}.model", training.model, "timm", with_weights=training.pretrained)
+        elif name in config.vlms and (model := config.vlms[name].model) is not None:
+            yield LocalModel(f"vlms.{name}.model", model, "vlm")
     if labelers.show_cutouts():
-        yield "cutout.segmenter", config.cutout.segmenter, False
+        yield LocalModel("cutout.segmenter", config.cutout.segmenter, "segmenter")
 
 
-def _is_path(name: str) -> bool:
+def _models_of_labeler(key: str, spec: Labeler) -> Iterator[LocalModel]:
+    if spec.made_elsewhere:
+        yield LocalModel(key, spec.made_elsewhere, "classifier", is_file=True, beside=spec.beside)
+    if spec.beside:
+        yield LocalModel(key, spec.beside, "mapping", is_file=True)
+    if spec.checkpoint is not None:
+        library = "server" if spec.checkpoint.library == "server" else "vlm"
+        yield LocalModel(f"{key}.model", spec.checkpoint.name, library)
+
+
+def is_path(name: str) -> bool:
     """Return whether a name is no Hub id but a file or folder, as one in a folder that is there."""
     path = Path(name)
     in_folder = path.parent != Path() and path.parent.is_dir()

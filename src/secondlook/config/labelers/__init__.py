@@ -75,6 +75,11 @@ class ProbeOptions(VectorLabeler):
         *("calibration.csv", "out_of_sample.csv", "label_errors.csv"),
     )
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Return what fits the regression."""
+        return ("sklearn",)
+
 
 class ZeroShotOptions(VectorLabeler):
     """CLIP or SigLIP, which needs only the names of the classes; its encoder has `pooling: head`."""
@@ -196,6 +201,11 @@ class ClassifierLabelerOptions(Labeler):
     def loads(self) -> str | None:
         """Return the architecture."""
         return self.model
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Return what loads the network."""
+        return ("torch", "timm")
 
     @property
     def reads_aliases(self) -> bool:

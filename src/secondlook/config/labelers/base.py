@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from secondlook.base.resources import Resources
 from secondlook.base.types import Device, Name, Precision, View
 from secondlook.base.yamlfile import Strict
+from secondlook.config.labelers.server import ServerOptions
 
 Sight = Literal["crops", "cutouts", "images", "vectors"]
 Counted = Literal["vlm", "prototype", "classifier"]
@@ -123,6 +124,16 @@ class Labeler(Strict):
     @property
     def loads(self) -> str | None:
         """The source of its network, or the name of the architecture: a folder of that name counts as input."""
+        return None
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The modules that its jobs import, of packages that may not be installed."""
+        return ()
+
+    @property
+    def queries(self) -> ServerOptions | None:
+        """The server that its jobs query."""
         return None
 
     @property

@@ -117,6 +117,17 @@ class VlmOptions(Labeler):
         return Checkpoint("server" if self.engine == "openai" else "transformers", self.model, self.revision)
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        """Return what its engine imports."""
+        of_engine = {"transformers": ("torch", "transformers"), "vllm": ("vllm",), "openai": ("requests",)}
+        return of_engine[self.engine]
+
+    @property
+    def queries(self) -> ServerOptions | None:
+        """Return its server, where it has one."""
+        return self.server if self.engine == "openai" else None
+
+    @property
     def prompt_view(self) -> View:
         """Return its view."""
         return self.view

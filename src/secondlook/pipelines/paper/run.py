@@ -164,7 +164,8 @@ def outputs(tasks: Sequence[str]) -> list[str]:
 
 
 def _describe(run: Run) -> list[str]:
-    from secondlook.workflow.check import missing, notes
+    from secondlook.workflow.check import notes
+    from secondlook.workflow.checks.data import missing
 
     if not Path(run.config.paper).is_file():
         return []

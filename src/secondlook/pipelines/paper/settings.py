@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from secondlook.base.errors import UsageError
-from secondlook.base.types import Name, View
+from secondlook.base.types import Name, ShippedFile, View
 from secondlook.base.yamlfile import Strict, validate
 from secondlook.config.labelers import LabelerOptions
 from secondlook.config.root import Config
@@ -44,7 +44,7 @@ class PaperRun(Strict):
     """Views in which each of `vlms` votes."""
     labelers: list[Name] = []
     """Further labelers, each in its own view."""
-    published: str | None = None
+    published: ShippedFile | None = None
     """CSV of published figures to compare with."""
     prompts: str | None = None
     """File of `secondlook paper import-prompts`; without it the VLMs are asked in our own words."""

@@ -200,10 +200,16 @@ def _describe(run: Run) -> Iterator[str]:
     if options.drawn is not None:
         what = f"draws a dataset into {options.data}"
     else:
-        missing = [path for path in (options.data, options.truth) if path is not None and not Path(path).exists()]
+        missing = [path for path in _data(run) if not Path(path).exists()]
         what = f"missing: {', '.join(missing)}" if missing else f"the dataset in {options.data}"
     variants = len(recipes) - len(options.recipes)
     yield f"`snakemake retrieve`: {what}; {len(options.recipes)} recipes, {variants} variants"
+
+
+def _data(run: Run) -> list[str]:
+    options = run.config.retrieve
+    needed = () if options.drawn is not None else (options.data, options.truth)
+    return [path for path in needed if path is not None]
 
 
 def _paths(config: Config) -> Iterator[tuple[KeyPath, str | None]]:
@@ -227,5 +233,13 @@ def _of(run: Run) -> RetrieveRun:
 
 SETTINGS: Mapping[type[BaseModel], str] = {Recipe: "`workflow/retrieve/<recipe>.yaml`"}
 PIPELINE = Pipeline(
-    name=RETRIEVE, settings=SETTINGS, of=_of, describe=_describe, paths=_paths, checkpoints=_checkpoints
+    name=RETRIEVE,
+    settings=SETTINGS,
+    of=_of,
+    describe=_describe,
+    paths=_paths,
+    checkpoints=_checkpoints,
+    data=_data,
+    packages=lambda _: ("torch", "open_clip"),
+    resources=lambda run: _of(run).all_resources(),
 )

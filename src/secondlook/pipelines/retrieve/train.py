@@ -88,14 +88,17 @@ class Learner:
         batches = [order[start : start + self.options.batch_size] for start in self._starts()]
         self.clip.model.train()
         total, since = 0.0, perf_counter()
+        pairs = sum(map(len, batches))
         ready = prefetch.ordered(lambda rows: self._squares(rows, epoch), batches, threads=self.threads)
-        for number, rows in enumerate(progress.track(batches, total=len(batches), what="batches")):
+        for number, rows in enumerate(
+            progress.track(batches, total=pairs, what=f"pairs of epoch {epoch + 1}", size=len)
+        ):
             loss = self._step(rows, next(ready), epoch * self.steps + number)
             if not math.isfinite(loss):
                 raise DataError(f"the loss is {loss} in epoch {epoch + 1}; lower `learning_rate` of the recipe.")
             total += loss
         self.workers.agree(self.clip.model)
-        return total / len(batches), sum(map(len, batches)) / (perf_counter() - since)
+        return total / len(batches), pairs / (perf_counter() - since)
 
     def _starts(self) -> range:
         return range(0, self.steps * self.options.batch_size, self.options.batch_size)

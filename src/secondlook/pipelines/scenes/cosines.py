@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base import progress
 from secondlook.base.arrays import Floats32
 from secondlook.models import inference
 from secondlook.pipelines.scenes import samples, windows
@@ -51,7 +52,7 @@ def of_pairs(embedder: Embedder, image_table: ImageTable, split: str, *, most: i
         pairs = pairs[np.sort(chance.choice(len(pairs), most, replace=False))]
     embedder.network.eval()
     ready = prefetch.ordered(lambda pair: _shown(image_table, pair, embedder.side_px), list(pairs), threads=threads)
-    features = [_features(embedder, pixels, xy) for pixels, xy in ready]
+    features = [_features(embedder, pixels, xy) for pixels, xy in progress.track(ready, total=len(pairs), what="pairs")]
     owner = np.repeat(np.arange(len(features)), [len(one) for one, _ in features])
     if len(owner) < 2:
         return Cosines(len(pairs), len(owner), float("nan"), float("nan"))

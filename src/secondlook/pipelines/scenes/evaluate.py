@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.pixels import prefetch
 
@@ -30,7 +31,8 @@ def confusion(pairs: Sequence[Compared], classes: int, *, threads: int = 1) -> N
     Raises DataError for a mask that is missing, of a different size, or with an index that is not a class.
     """
     total = np.zeros((classes, classes), np.int64)
-    for one in prefetch.ordered(lambda pair: _counted(pair, classes), pairs, threads=threads):
+    counted = prefetch.ordered(lambda pair: _counted(pair, classes), pairs, threads=threads)
+    for one in progress.track(counted, total=len(pairs), what="masks"):
         total += one
     return total
 

@@ -142,10 +142,38 @@ def _describe(run: Run) -> Iterator[str]:
     if options.drawn is not None:
         what = f"draws {options.drawn.landmarks} landmarks into {options.data}"
     else:
-        needed = (own.tree(), own.correspondences(), *own.truth(), *own.masks(), *options.published.values())
-        missing = [path for path in needed if not Path(path).exists()]
+        missing = [path for path in _data(run) if not Path(path).exists()]
         what = f"missing: {', '.join(missing)}" if missing else f"landmarks of {own.tree()}"
     yield f"`snakemake scenes`: {what}; {len(own.runs())} trainings"
+
+
+def _data(run: Run) -> list[str]:
+    own, options = _of(run), run.config.scenes
+    if options.drawn is not None:
+        return []
+    return [own.tree(), own.correspondences(), *own.truth(), *own.masks(), *options.published.values()]
+
+
+def _weights(run: Run) -> list[str]:
+    weights = _of(run).network.network.weights
+    return [] if weights is None else [weights]
+
+
+def _packages(run: Run) -> Iterator[str]:
+    """Yield the modules that this run imports: those that are optional depend on the files of the points."""
+    own = _of(run)
+    yield from ("torch", "torchvision")
+    if own.network.inference.refine == "crf":
+        yield "pydensecrf"
+    from secondlook.pipelines.scenes.correspondences import STREAMED_FROM  # slow to import
+
+    points = Path(own.correspondences())
+    if run.config.scenes.drawn is not None or not points.exists():
+        return
+    if points.is_dir():
+        yield "pycolmap"
+    elif points.suffix.lower() != ".csv" and points.stat().st_size >= STREAMED_FROM:
+        yield "ijson"
 
 
 def _paths(config: Config) -> Iterator[tuple[KeyPath, str | None]]:
@@ -164,4 +192,14 @@ SETTINGS: Mapping[type[BaseModel], str] = {
     Vocabulary: "`workflow/scenes/vocabulary.yaml`",
     MinerOptions: "`--options` of `secondlook scenes mine`",
 }
-PIPELINE = Pipeline(name=SCENES, settings=SETTINGS, of=_of, describe=_describe, paths=_paths)
+PIPELINE = Pipeline(
+    name=SCENES,
+    settings=SETTINGS,
+    of=_of,
+    describe=_describe,
+    paths=_paths,
+    data=_data,
+    weights=_weights,
+    packages=_packages,
+    resources=lambda run: _of(run).all_resources(),
+)

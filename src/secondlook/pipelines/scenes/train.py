@@ -145,7 +145,7 @@ def _epoch(learner: Learner, image_table: ImageTable, pool: Any, epoch: int) -> 
     total, count, since = torch.zeros(len(LOSSES), device=learner.device), len(pool) // options.batch, perf_counter()
     ready = samples.batches(image_table, pool, options, epoch, members, learner.threads)
     learner.shared.train()
-    for batch in progress.track(ready, total=count, what="batches"):
+    for batch in progress.track(ready, total=count, what=f"batches of epoch {epoch}"):
         losses = _step(learner, image_table, batch, epoch)
         total += torch.stack([losses[name].detach() for name in LOSSES]) * batch.share
     means = (members.total(total) / count).tolist()

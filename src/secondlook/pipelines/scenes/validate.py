@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base import progress
 from secondlook.jobs.distributed import Workers
 from secondlook.models import inference
 from secondlook.pipelines.scenes import samples
@@ -52,7 +53,8 @@ def outputs_of(
 
     network.eval()
     ready = prefetch.ordered(lambda path: samples.centred(path, side_px)[0], paths, threads=threads)
-    for start in range(0, len(paths), _AT_A_TIME):
+    starts = range(0, len(paths), _AT_A_TIME)
+    for start in progress.track(starts, total=len(starts), what="batches"):
         count = min(_AT_A_TIME, len(paths) - start)
         pixels = np.stack([next(ready) for _ in range(count)])
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=mixed):

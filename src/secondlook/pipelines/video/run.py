@@ -107,10 +107,20 @@ def _describe(run: Run) -> Iterator[str]:
     if options.scenes is not None:
         yield f"`snakemake video`: draws {options.scenes.clips} clips into {options.clips}"
         return
-    needed = [path for path in (options.clips, options.listed, options.truth) if path is not None]
-    missing = [path for path in needed if not Path(path).exists()]
+    missing = [path for path in _data(run) if not Path(path).exists()]
     what = f"missing: {', '.join(missing)}" if missing else f"clips of {options.clips}"
     yield f"`snakemake video`: {what}"
+
+
+def _data(run: Run) -> list[str]:
+    options = run.config.video
+    needed = () if options.scenes is not None else (options.clips, options.listed, options.truth)
+    return [path for path in needed if path is not None]
+
+
+def _weights(run: Run) -> list[str]:
+    options = run.config.video
+    return [path for path in (options.detector.weights, options.motion.raft_weights) if path is not None]
 
 
 def _paths(config: Config) -> Iterator[tuple[KeyPath, str | None]]:
@@ -133,4 +143,8 @@ PIPELINE = Pipeline(
     describe=_describe,
     paths=_paths,
     checkpoints=_checkpoints,
+    data=_data,
+    weights=_weights,
+    packages=lambda _: ("torch", "torchvision"),
+    resources=lambda run: VideoRun(run.config.video, run.config.results).all_resources(),
 )

@@ -110,7 +110,7 @@ def _train_epoch(
         part["lr"] = options.learning_rate * 0.5 ** (epoch // options.halve_every)
     sums, since = dict.fromkeys(LOSSES, 0.0), perf_counter()
     shared.train()
-    for start in progress.track(starts, total=len(starts), what="batches"):
+    for start in progress.track(starts, total=len(starts), what=f"batches of epoch {epoch + 1}"):
         rows = members.own(order[start : start + options.batch_size])
         chances = [np.random.default_rng([learner.seed, epoch, start, place]) for place in range(len(rows))]
         batch = [prepared(samples[row], options, one) for row, one in zip(rows, chances, strict=True)]

@@ -35,7 +35,7 @@ def crop_shards(shards: Sequence[tuple[Path, Path]], options: CropOptions, *, th
     crops (see `records.rejects_beside`); raises DataError when more than `max_reject_fraction` of the objects are lost.
     Crops of the reference are curated, and always copies.
     """
-    for instances, out in shards:
+    for instances, out in progress.shards(shards):
         _crop_shard(instances, out, options, threads)
 
 
@@ -204,7 +204,7 @@ def cut_images(rows: list[Row], cut_image: CutImage, read_image: ReadImage, *, t
         return cut_image(image, group)
 
     cuts = prefetch.ordered(decode_and_cut, by_image, threads=threads)
-    for group in progress.track(cuts, total=len(by_image), what="images"):
+    for group in progress.track(cuts, total=len(rows), what="objects", size=len):
         yield from group
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from secondlook.base import progress
 from secondlook.base.arrays import Mask, Pixels
 from secondlook.base.errors import DataError
 from secondlook.config.stages import CutoutOptions
@@ -37,7 +38,7 @@ def cut_out_shards(shards: Sequence[tuple[Path, Path]], options: CutoutOptions, 
     DataError when they are more than `max_reject_fraction`, and when the segmenter is needed and cannot be loaded.
     """
     load = functools.cache(lambda: Segmenter(options, inference.pick_device(options.device)))
-    for instances, out in shards:
+    for instances, out in progress.shards(shards):
         _cut_out_shard(instances, out, options, load, threads)
 
 

@@ -31,8 +31,10 @@ def embed_crops(shards: Sequence[tuple[Path, Path]], options: EncoderOptions, *,
         records.check(path, records.CROP)
     encoder = _encoder(options, threads)
     made_by = about(options, encoder.revision)
-    computes_in = "float32" if options.kind == "onnx" else inference.numbers_of(options.precision, options.device)
-    for path, out in shards:
+    computes_in = (
+        "float32" if options.kind in {"onnx", "hog"} else inference.numbers_of(options.precision, options.device)
+    )
+    for path, out in progress.shards(shards):
         key = cache.key_of({**made_by, "computes_in": computes_in}, path, code=__name__)
         if cache.restore([out], key, records.About(records.taxonomy_of(path), made_by)):
             continue
@@ -50,12 +52,12 @@ def encode(
     def resize(pixels: Pixels) -> Pixels:
         return images.resize(pixels, encoder.preprocessing.input_px, options.resize)
 
-    total = -(-records.count(path, records.CROP) // options.batch_size)
+    total = records.count(path, records.CROP)
     batches = crops.batches(path, options.batch_size, resize, threads=threads)
     rows: list[pa.Table] = []
 
     def pixels() -> Iterator[NDArray[np.uint8]]:
-        for batch in progress.track(batches, total=total, what="batches"):
+        for batch in progress.track(batches, total=total, what="objects", size=len):
             rows.append(batch.rows)
             yield batch.pixels
 
@@ -88,6 +90,10 @@ def _encoder(options: EncoderOptions, threads: int) -> Encoder:
         from secondlook.stages.embed.onnx_encoder import OnnxEncoder
 
         return OnnxEncoder(options, threads)
+    if options.kind == "hog":
+        from secondlook.stages.embed.hog_encoder import HogEncoder
+
+        return HogEncoder(options)
     inference.make_deterministic(0, threads)
     return load_encoder(options, inference.pick_device(options.device))
 

@@ -56,6 +56,8 @@ class Ingested:
     refusals: Refusals = field(default_factory=Refusals)
     tally: Tally = field(default_factory=Tally)
     without_objects: list[str] = field(default_factory=list)
+    unmatched: Counter[str] = field(default_factory=Counter)
+    reference_unmatched: Counter[str] = field(default_factory=Counter)
 
     def refused(self) -> int:
         """Number of refused entries; those that the selection leaves out do not count."""
@@ -82,8 +84,7 @@ def ingest_task(name: str, task: Task, options: IngestOptions) -> Ingested:
         task = task.model_copy(update={"scoring": options.scoring})
     result = Ingested(task.taxonomy())
     keep = _dataset_rows(task, options, result)
-    keep_unknown = task.unknown_labels == "keep_unlabelled"
-    rules = LabelRules(result.taxonomy.resolve, task.select, keep_unknown, task.also_counted(), result.taxonomy.meant)
+    rules = rules_of(task)
     opened = _open(name, task.dataset, rules, options, tally=result.tally)
     for row in _rows(opened, result):
         # whole groups: crops of one image are too similar to be on both sides; objects without a label teach nothing
@@ -92,6 +93,7 @@ def ingest_task(name: str, task: Task, options: IngestOptions) -> Ingested:
             _trust(row, records.REFERENCE, result)
         else:
             keep(row)
+    result.unmatched = rules.unmatched
     rehearsal = None if task.rehearsal is None else Rehearsal(**task.rehearsal.model_dump())
     tracks = _note_facts(opened, rehearsal, result)
     if task.rehearsal is not None:
@@ -103,7 +105,14 @@ def ingest_task(name: str, task: Task, options: IngestOptions) -> Ingested:
                 origin = [("licence", source.licence), ("source", source.path)]
                 whole = {**row, "attributes": sorted(dict([*row["attributes"], *origin]).items())}
                 _trust(whole, records.SOURCE, result)
+            result.reference_unmatched.update(rules.unmatched)
     return result
+
+
+def rules_of(task: Task) -> LabelRules:
+    """Return how the labels of the dataset of a task are read."""
+    taxonomy, keep_unknown = task.taxonomy(), task.unknown_labels == "keep_unlabelled"
+    return LabelRules(taxonomy.resolve, task.select, keep_unknown, task.also_counted(), taxonomy.meant)
 
 
 def ingest_path(dataset: Dataset, options: IngestOptions) -> Ingested:
@@ -129,7 +138,7 @@ def write(result: Ingested, options: IngestOptions, places: Places) -> None:
         table = result.refusals.rows.table()
         records.write(places.rejects, table, records.REJECT, taxonomy=result.taxonomy, made_by=made_by)
     _say(result)
-    _stop_if_useless(result, options.max_reject_fraction, places.rejects)
+    require_useful(result, options.max_reject_fraction, places.rejects)
     if places.reference is not None:
         table = result.reference.table()
         records.write(places.reference, table, records.INSTANCE, taxonomy=result.taxonomy, made_by=made_by)
@@ -162,18 +171,25 @@ def draw_charts(instances: Path, folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class _Opened:
-    """An opened dataset and how its rows are made."""
+class Opened:
+    """An opened dataset, its format, and how its rows are made."""
 
     path: str
+    kind: str
     source: Source
     checker: Checker
 
 
-def _open(name: str, dataset: Dataset, rules: LabelRules, options: IngestOptions, *, tally: Tally) -> _Opened:
+def _open(name: str, dataset: Dataset, rules: LabelRules, options: IngestOptions, *, tally: Tally) -> Opened:
+    found = opened(name, dataset, rules, options, tally=tally)
+    progress.say(f"ingest: {dataset.path} is read as {found.kind}")
+    return found
+
+
+def opened(name: str, dataset: Dataset, rules: LabelRules, options: IngestOptions, *, tally: Tally) -> Opened:
+    """Open a dataset, whose entries are then checked one by one; raises DataError where it cannot be read."""
     kind = formats.detect(dataset)
     source = formats.READERS[kind](dataset)
-    progress.say(f"ingest: {dataset.path} is read as {kind}")
     times = Counter(name for _, name in source.categories)
     shared = frozenset(name for name, count in times.items() if count > 1)
     checker = Checker(
@@ -187,10 +203,10 @@ def _open(name: str, dataset: Dataset, rules: LabelRules, options: IngestOptions
         shared_names=shared,
         tally=tally,
     )
-    return _Opened(dataset.path, source, checker)
+    return Opened(dataset.path, kind, source, checker)
 
 
-def _rows(opened: _Opened, result: Ingested) -> Iterator[Row]:
+def _rows(opened: Opened, result: Ingested) -> Iterator[Row]:
     source, checker = opened.source, opened.checker
     if source.total is not None:
         entries = progress.track(source.entries, total=source.total, what="entries")
@@ -217,7 +233,7 @@ def _rows(opened: _Opened, result: Ingested) -> Iterator[Row]:
         result.without_objects.append(f"{opened.path}: {bare} of {source.listed} images without objects")
 
 
-def _note_facts(opened: _Opened, rehearsal: Rehearsal | None, result: Ingested) -> Tracks:
+def _note_facts(opened: Opened, rehearsal: Rehearsal | None, result: Ingested) -> Tracks:
     """Note the facts of a dataset, known once it was read to its end, in addition to its objects; return its tracks."""
     rows = [some.table("track", "image_id", "given") for some in (result.instances, result.reference)]
     tracks = Tracks.of(pa.concat_tables(rows))
@@ -250,7 +266,7 @@ def _note_facts(opened: _Opened, rehearsal: Rehearsal | None, result: Ingested) 
     return tracks
 
 
-def _attribute_kinds(opened: _Opened) -> dict[str, str]:
+def _attribute_kinds(opened: Opened) -> dict[str, str]:
     """Return the kind of each attribute whose values all are of one kind that is not text."""
     kinds_of = {name: kinds for name, kinds in opened.checker.kinds.items() if name != "iscrowd"}  # a flag everywhere
     single = {name: next(iter(kinds)) for name, kinds in kinds_of.items() if len(kinds) == 1}
@@ -301,7 +317,8 @@ def _say(result: Ingested) -> None:
     )
 
 
-def _stop_if_useless(result: Ingested, limit: float, rejects: Path | None) -> None:
+def require_useful(result: Ingested, limit: float, rejects: Path | None = None) -> None:
+    """Raise DataError where too many entries were refused, or no object is left; `rejects` lists them."""
     where = f"; {rejects} says which and why" if rejects else ""
     if result.refused_fraction() > limit:
         raise DataError(

@@ -1,5 +1,6 @@
 """From raw wordings to classes: selection, aliases, hidden truth and planted errors."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ class LabelRules:
     """How the labels of one dataset are read; `resolve` maps a wording to a class, None for others.
 
     Objects with the labels in `extra` are taken in addition to the selection, without a class. `meant` returns the
-    classes that a wording may mean.
+    classes that a wording may mean. `unmatched` counts the labels that were met so far and are no class.
     """
 
     resolve: Resolve
@@ -30,6 +31,7 @@ class LabelRules:
     keep_unknown: bool
     extra: Sequence[str] = ()
     meant: Callable[[str], Sequence[str]] = lambda _: ()
+    unmatched: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -92,6 +94,8 @@ def select_and_resolve(entry: SourceObject, rules: LabelRules) -> str | None:
     if entry.label is None:
         return None
     name = rules.resolve(entry.label)
+    if name is None:
+        rules.unmatched[entry.label] += 1
     if name is None and not rules.keep_unknown:
         raise RefusedError("unknown_class", _no_class(entry.label, rules.meant(entry.label)))
     return name

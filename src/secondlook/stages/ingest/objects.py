@@ -26,7 +26,7 @@ from secondlook.stages.ingest.groups import Groups
 from secondlook.stages.ingest.image_names import ImageNames
 from secondlook.stages.ingest.labels import LabelRules, select_and_resolve
 from secondlook.stages.ingest.shapes import LARGEST_SIDE_PX, LONGEST_OUTLINE_PX, RUN_LENGTHS
-from secondlook.stages.ingest.source import AboutImage, Background, Entries, SourceObject
+from secondlook.stages.ingest.source import AboutImage, Background, Entries, SourceObject, without_blank_names
 from secondlook.stages.ingest.tally import Tally, is_far
 
 Row = dict[str, Any]
@@ -84,6 +84,13 @@ class Checker:
                 path = None if entry.image is None else str(self.images / entry.image)
                 yield refusal.at(path, entry.source_id)
 
+    def require_image(self, image: str, stated_size: tuple[int, int] | None) -> None:
+        """Look for the image of an object alone; raise RefusedError where it cannot be used."""
+        if not names_a_file(image):
+            raise _no_file(image)
+        self._look_where(image)
+        self._located(image, stated_size)
+
     def background(self) -> Iterator[Row | RefusedError]:
         """Yield a row, or a refusal, for each image without an entry, valid or not."""
         for image, stated_size in self.bare.items():
@@ -94,7 +101,7 @@ class Checker:
                 if not is_legible(image):
                     raise RefusedError("bad_name", "the file name is not UTF-8")
                 if not names_a_file(image):
-                    raise RefusedError("missing_image", f"`{image}` does not exist")
+                    raise _no_file(image)
                 self._look_where(image)
                 place, header = self._located(image, stated_size)
             except RefusedError as refusal:
@@ -113,10 +120,10 @@ class Checker:
             yield {"image_path": path, "place": place, "source_id": about.source_id, "tags": list(about.tags) or None}
 
     def _row(self, entry: SourceObject) -> Row:
-        entry = _without_blank_names(entry)
+        entry = without_blank_names(entry)
         given = select_and_resolve(entry, self.rules)
         if not names_a_file(entry.image):
-            raise RefusedError("missing_image", f"`{entry.image}` does not exist")
+            raise _no_file(entry.image)
         box = _checked_box(entry.box_xywh, in_fractions=entry.in_fractions)
         image, header = self._located(entry.image, entry.stated_size)
         if entry.in_fractions:
@@ -260,12 +267,8 @@ def _stated_header(width: int, height: int, max_megapixels: float) -> Header:
     return Header(width, height)
 
 
-def _without_blank_names(entry: SourceObject) -> SourceObject:
-    """Return an object whose empty label is none, and whose empty category is none."""
-    if (entry.label is None or entry.label.strip()) and (entry.category is None or entry.category.strip()):
-        return entry
-    label, category = (name if name and name.strip() else None for name in (entry.label, entry.category))
-    return msgspec.structs.replace(entry, label=label, category=category)
+def _no_file(image: str) -> RefusedError:
+    return RefusedError("missing_image", f"`{image}` does not exist")
 
 
 def _lies_apart(shape: Row, box: Box) -> bool:

@@ -81,6 +81,14 @@ Entries = Iterator[SourceObject | Background | AboutImage | RefusedError]
 Reader = Callable[[Dataset], Source]
 
 
+def without_blank_names(entry: SourceObject) -> SourceObject:
+    """Return an object whose empty label is none, and whose empty category is none."""
+    if (entry.label is None or entry.label.strip()) and (entry.category is None or entry.category.strip()):
+        return entry
+    label, category = (name if name and name.strip() else None for name in (entry.label, entry.category))
+    return msgspec.structs.replace(entry, label=label, category=category)
+
+
 def to_text(attributes: Mapping[str, Any] | None) -> dict[str, str]:
     """Return attributes as text; those that are null are left out."""
     return {legible(key): legible(_text(value)) for key, value in (attributes or {}).items() if value is not None}

@@ -29,7 +29,7 @@ def label_shards(voter: Voter, shards: Sequence[tuple[Path, Path]], *, threads: 
         require_whole(voter.sources)
     judge = OutOfFold.of(voter, kind, voter.lessons) if voter.lessons is not None else Judge.of(voter, kind)
     with closing(judge):
-        for objects, out in shards:
+        for objects, out in progress.shards(shards):
             _label_shard(Job(voter, objects, out, records.taxonomy_of(objects), threads), judge)
 
 

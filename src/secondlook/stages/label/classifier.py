@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base import progress
 from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.labelers import ClassifierLabelerOptions
+from secondlook.io import records
 from secondlook.models import inference
 from secondlook.models.checkpoints import create_timm, revision_of, timm_input
 from secondlook.pixels import crops, images
@@ -58,8 +60,10 @@ def vote(job: Job, options: ClassifierLabelerOptions) -> Ballot:
     def resize(pixels: Pixels) -> Pixels:
         return images.resize(pixels, classifier.input_px, "squash")
 
+    batches = crops.batches(job.objects, options.batch_size, resize, threads=job.threads)
+    total = records.count(job.objects, records.CROP)
     with torch.inference_mode():
-        for batch in crops.batches(job.objects, options.batch_size, resize, threads=job.threads):
+        for batch in progress.track(batches, total=total, what="objects", size=len):
             pixels = inference.to_normalised(batch.pixels, classifier.mean, classifier.std, device)
             parts.append(torch.softmax(model(pixels).float().masked_fill(unseen, -torch.inf), dim=1))
             ids.extend(batch.rows["instance_id"].to_pylist())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secondlook.base import progress
 from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
@@ -46,7 +47,8 @@ def decode_all(rows: list[dict[str, Any]], side_px: int, taxonomy: Taxonomy, *, 
     with tempfile.TemporaryFile() as file:
         file.truncate(int(np.prod(shape)))
         pixels = np.memmap(file, dtype=np.uint8, mode="r+", shape=shape)
-    for place, image in enumerate(prefetch.ordered(square, rows, threads=threads)):
+    ready = prefetch.ordered(square, rows, threads=threads)
+    for place, image in enumerate(progress.track(ready, total=len(rows), what="crops to learn from")):
         pixels[place] = image
     target = np.array([taxonomy.index(row["reference_label"]) for row in rows], dtype=np.int64)
     return Squares(pixels, target)

@@ -154,14 +154,17 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         batches = list(self._batches(rows, epoch))
         ready = prefetch.ordered(lambda batch: self._pixels(crops, batch), batches, threads=self.threads)
-        for number, (batch, pixels) in enumerate(zip(batches, ready, strict=True)):
+        count, what = sum(len(batch.rows) for batch in batches), f"crops of epoch {epoch + 1}"
+        pairs = zip(batches, ready, strict=True)
+        shown = progress.track(pairs, total=count, what=what, size=lambda pair: len(pair[0].rows))
+        for number, (batch, pixels) in enumerate(shown):
             learner.optimiser.param_groups[0]["lr"] = self._rate(epoch + number / len(batches))
             loss = self._loss(learner.shared, crops.target, batch, pixels, weight)
             learner.optimiser.zero_grad(set_to_none=True)
             (loss * self.workers.size).backward()  # type: ignore[no-untyped-call]
             learner.step()
             total += loss.detach() * len(batch.rows)  # read only when the epoch is done, so that the device never waits
-        return float(self.workers.total(total)) / max(1, sum(len(batch.rows) for batch in batches))
+        return float(self.workers.total(total)) / max(1, count)
 
     def _batches(self, rows: Rows, epoch: int) -> Iterator["Batch"]:
         """Yield the batches of an epoch in an order that depends on seed and epoch alone."""

@@ -77,7 +77,7 @@ class VlmTrainer:
         batches = list(chunks(random.permutation(len(crops.target)), self.options.batch_size))
         self.model.train()
         total = 0.0
-        for rows in progress.track(batches, total=len(batches), what=f"batches of epoch {epoch + 1}"):
+        for rows in progress.track(batches, total=len(crops.target), what=f"crops of epoch {epoch + 1}", size=len):
             loss = self._loss(self._inputs(crops, rows, random), [self._names[index] for index in crops.target[rows]])
             optimiser.zero_grad(set_to_none=True)
             torch.autograd.backward(loss / len(rows))

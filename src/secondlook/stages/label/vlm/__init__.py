@@ -33,6 +33,9 @@ class Ready:
     prepared: list[Any]
     failures: dict[str, str]
 
+    def __len__(self) -> int:
+        return len(self.readable) + len(self.failures)
+
 
 @dataclass(frozen=True)
 class VlmVotes:
@@ -186,7 +189,8 @@ def _answer_all(
     started, waited = perf_counter(), 0.0
     with ThreadPoolExecutor(1) as pool:
         ready = _prefetched(todo, engine, prompts, pool)
-        for upcoming in progress.track(ready, total=len(todo), what="batches"):
+        total = sum(map(len, todo))
+        for upcoming in progress.track(ready, total=total, what="objects", size=lambda one: len(one.result())):
             since = perf_counter()
             batch = upcoming.result()
             waited += perf_counter() - since
