@@ -102,16 +102,25 @@ def look(
     """Look at a dataset, in one command from its files to the report: every choice is printed with its key."""
     from secondlook.base.layered import Document, laid_over, read
     from secondlook.stages.ingest.look import Asked, write_task
-    from secondlook.workflow.project import CONFIG, TASKS, folder_or_new
+    from secondlook.stages.report.summary import as_text
+    from secondlook.workflow import launch
+    from secondlook.workflow.project import CONFIG, TASKS, ensure, place_of
     from secondlook.workflow.run import DEMO, Run
 
-    folder = folder_or_new(project)
-    task = write_task(Asked(data, images, format_, label_from, encoder, name), folder / TASKS, {DEMO, *registry.NAMES})
-    with contextlib.chdir(folder):
+    place = place_of(project)
+    task = write_task(Asked(data, images, format_, label_from, encoder, name), place / TASKS, {DEMO, *registry.NAMES})
+    ensure(place)
+    with contextlib.chdir(place):
         config = laid_over(read(CONFIG), Document.of({"tasks": [task]}, "look"))
-        shards = Run.of_document(config, str(CONFIG)).splits[task]
-        typer.echo(f"look: {counted(shards, 'shard')} (`shards` in {folder / CONFIG})", err=True)
-        run([task])
+        look_at = Run.of_document(config, str(CONFIG))
+        typer.echo(f"look: {counted(look_at.splits[task], 'shard')} (`shards` in {place / CONFIG})", err=True)
+        if code := launch.run([task, "--quiet", "host", "reason", "rules"]):
+            raise typer.Exit(code)
+    results = place / look_at.files.folder(task)
+    typer.echo(as_text(results / "summary.json"))
+    typer.echo(
+        f"  review pages         {results / 'review' / 'index.html'}; docs/review.md says how decisions come back"
+    )
 
 
 def demo(

@@ -66,13 +66,16 @@ def is_project(folder: Path = Path()) -> bool:
     return (folder / CONFIG).is_file() and (folder / SNAKEFILE).is_file()
 
 
-def folder_or_new(folder: Path | None) -> Path:
-    """Return the folder of a project, which is laid down where it is missing: this one by default, or one in it."""
-    place = folder or (Path() if is_project() else _NEW)
+def place_of(folder: Path | None) -> Path:
+    """Return the folder of a project: by default this one, or where it is none, a folder in it."""
+    return folder or (Path() if is_project() else _NEW)
+
+
+def ensure(place: Path) -> None:
+    """Lay down a project in a folder that holds none."""
     if not is_project(place):
         init(place)
         progress.say(f"init: {place} is a project now")
-    return place
 
 
 def require_project() -> None:
