@@ -287,7 +287,7 @@ def test_a_sound_config_says_what_it_describes_and_what_is_missing(
 ) -> None:
     result = check(secondlook, monkeypatch, tmp_path, config="shards: 3\n")
 
-    assert (result.code, result.err) == (0, "")
+    assert (result.code, "signs: signs.json is missing; put the data there" in result.err) == (1, True)
     assert result.out.splitlines() == [
         "config.yaml: valid",
         "task signs (signs.yaml): 2 classes, 1 labelers, 3 shards",
