@@ -74,11 +74,15 @@ def test_a_draft_of_every_format_is_accepted_and_takes_every_object(
     accepts_and_reads(secondlook, out)
 
 
+ALLOWED = ("with the cache of this machine (HF_HOME).", "so there is nothing to decide; add another class.")
+
+
 def accepts_and_reads(secondlook: Command, out: Path) -> Task:
     """Let `check` and `ingest` have a draft, and compare its counts with the rows."""
     checked = secondlook("check", "--config", config_with(out))
     assert "valid" in checked.out, checked.err
-    assert all("the cache of this machine" in line for line in checked.err.splitlines()), "only weights are missing"
+    others = [line for line in checked.err.splitlines() if not line.endswith(ALLOWED)]
+    assert others == [], "only weights are missing, or another class"
     done = secondlook("ingest", "--task", out, "--out", "i.parquet", "--reference", "r.parquet")
     assert done.code == 0, done.err
     text, given = out.read_text(encoding="utf-8"), pq.read_table("i.parquet")["given"].to_pylist()
