@@ -161,7 +161,7 @@ def test_check_refuses_what_no_attempt_can_finish(
     assert said is not None, refused.err
     assert float(said[1]) > 6
     done = checked(secondlook, 10_000_000, int(said[2]))
-    assert (done.code, done.err) == (0, "")
+    assert "limit" not in done.err
     assert "limits" not in done.out, "nothing more to change"
 
 
@@ -170,7 +170,8 @@ def test_check_warns_of_what_a_later_attempt_may_finish(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     warned = checked(secondlook, 3_000_000, 2)
-    assert (warned.code, warned.err) == (0, "")
+    assert warned.code == 1
+    assert re.search(r"^(secondlook: )?signs: embed body of signs needs 1\d\d minutes, its limit is", warned.err, re.M)
     assert re.search(r"^  limits: embed body of signs needs 1\d\d minutes, its limit is 60 minutes$", warned.out, re.M)
     assert re.search(r"^limits: set `shards: \d+` and `shards_per_job: 1` in config.yaml", warned.out, re.M)
 
@@ -226,7 +227,8 @@ def test_chosen_tasks_are_judged_alone(secondlook: Command, monkeypatch: pytest.
     Path("small.yaml").write_text(TASK.replace("OBJECTS", "1000"))
     Path("config.yaml").write_text(Path("config.yaml").read_text().replace("[signs.yaml]", "[signs.yaml, small.yaml]"))
     small, large = secondlook("check", "small"), secondlook("check", "small", "signs")
-    assert (small.code, "task signs" in small.out, "task small" in small.out) == (0, False, True), small.err
+    assert (small.code, "task signs" in small.out, "task small" in small.out) == (1, False, True), small.err
+    assert "signs: " not in small.err
     assert (large.code, "task signs: a job of body" in large.err) == (2, True)
     unknown = secondlook("check", "paperr")
     assert (unknown.code, "`paperr` is neither a task of the config nor a pipeline" in unknown.err) == (2, True)
@@ -239,8 +241,8 @@ VLM_TASK = "dataset: {path: a.json, objects: 10}\nclasses: {stop: [], yield: []}
     ("mem_mb", "code"),
     [
         pytest.param(5000, 2, id="less than a third"),
-        pytest.param(9000, 0, id="a later attempt gets enough"),
-        pytest.param(40000, 0, id="enough"),
+        pytest.param(9000, 1, id="a later attempt gets enough"),
+        pytest.param(40000, 1, id="enough"),
     ],
 )
 def test_memory_that_no_attempt_gets_is_refused(
@@ -257,9 +259,9 @@ def test_memory_that_no_attempt_gets_is_refused(
         "task signs: a job of one needs at least 18 GB of memory for its weights and PyTorch and its longest attempt "
         "gets 15.0 GB (`mem_mb: 5000`, 3 times); set `mem_mb: 22000` in the `resources` of one, for label of signs."
     )
-    assert said.err.removeprefix("secondlook: ").splitlines() == (
-        [sentence, sentence.replace("one", "two")] if code else []
-    )
+    assert ("it requests 9 GB" in said.err) == (mem_mb == 9000)
+    refused = [sentence, sentence.replace("one", "two")]
+    assert (said.err.removeprefix("secondlook: ").splitlines() == refused) == (code == 2)
 
 
 def test_labelers_that_can_never_run_are_refused_all_at_once(

@@ -234,7 +234,7 @@ def test_check_names_a_model_that_is_not_there(
     (folder / "models").mkdir()
     monkeypatch.chdir(folder)
     done = secondlook("check")
-    assert done.code == 0, done.err
+    assert done.code == 1
     lines = [line for line in done.out.splitlines() if "correct `encoders" in line or "takes no address" in line]
     assert [line.startswith(f"  missing: {model}; {said}") for line in lines] == [True]
 

@@ -15,8 +15,9 @@ def look(asked: Asked) -> Iterator[Finding]:
     seen: set[Path] = set()
     for of, folder in _folders(asked):
         fault = fault_of(folder)
-        if fault and nearest(folder) not in seen:
-            seen.add(nearest(folder))
+        place = nearest(folder).absolute()
+        if fault and place not in seen:
+            seen.add(place)
             yield Finding("permission", of, f"{folder}: {fault}")
 
 

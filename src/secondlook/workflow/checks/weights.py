@@ -6,7 +6,7 @@ from pathlib import Path
 from secondlook.models.native import native_of, needs_own_code
 from secondlook.workflow.checks import weight_files
 from secondlook.workflow.checks.findings import Asked, Finding
-from secondlook.workflow.weights import LocalModel, absent, models_of_task
+from secondlook.workflow.weights import LocalModel, absent, is_path, models_of_task
 
 
 def look(asked: Asked) -> Iterator[Finding]:
@@ -26,7 +26,7 @@ def look(asked: Asked) -> Iterator[Finding]:
 
 def _fault_of(model: LocalModel) -> str:
     """Return what is wrong with the file or folder of a model; empty where nothing is, and for models of the Hub."""
-    if model.library == "timm" and not Path(model.name).exists():
+    if model.library == "timm" and not Path(model.name).exists() and not is_path(model.name):
         known = ":" in model.name or weight_files.timm_knows(model.name)
         return "" if known else f"{model.name}: timm knows no such model, and there is no such folder"
     path = Path(native_of(model.name) if model.library in {"vlm", "transformers"} else model.name)
