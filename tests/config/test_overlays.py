@@ -299,6 +299,9 @@ def test_show_takes_names_of_tasks_and_pipelines(secondlook: Command, monkeypatc
     settings = yaml.safe_load(Path("workflow/paper/config.yaml").read_text(encoding="utf-8"))["settings"]
     assert [tasks[name]["config"] for name in tasks if name.startswith("paper/")] == [settings] * 4
     assert secondlook("check", "--show", "nothing").code == 2
+    refused = secondlook("check", "--show", "--json")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err == "secondlook: --show goes with names of tasks and pipelines, and --config only.\n"
 
 
 VALUES = st.recursive(

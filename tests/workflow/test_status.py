@@ -167,6 +167,7 @@ TRACEBACK = 'Traceback (most recent call last):\n  File "a.py", line 1\n    f()\
         pytest.param("label: 1 of 2\n", {"status": 137}, "killed by signal 9 (SIGKILL), most likely because "
                      "the machine ran out of memory", id="no sentence, but a signal"),
         pytest.param("", {"status": 143}, "killed by signal 15 (SIGTERM)", id="another signal"),
+        pytest.param("", {"status": 130}, "stopped with Ctrl-C (SIGINT)", id="Ctrl-C"),
         pytest.param("", {"status": 3}, "its command ended with exit status 3 and wrote no error into its log",
                      id="an exit status"),
         pytest.param("\x00\xff\r\n", {}, "its command wrote no error into its log; it may have been killed",
