@@ -239,6 +239,8 @@ def check(
     from secondlook.workflow.shown import show_all
 
     if show:
+        if data or as_json or profile is not None:
+            raise UsageError("--show goes with names of tasks and pipelines, and --config only.")
         typer.echo(show_all(config, names or [], registry.pipelines()))
         return
     request = checking.Request(config, names or [], profile, with_data=data)

@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from conftest import ROOT, Command, Result
 from secondlook.base.layered import Document, laid_over
+from secondlook.pipelines.pilot.run import PilotRun
+from secondlook.pipelines.registry import pipelines
+from secondlook.workflow.run import Run
 from secondlook.workflow.shown import _written
 
 BASE = """\
@@ -106,7 +109,7 @@ def test_each_value_comes_from_the_highest_file_that_sets_it(
         assert (flat[key], line_of(shown, key)) == (value, place)
     assert "extends" not in config
     assert tasks == {"signs": {"labelers": ["near"]}}
-    assert secondlook("check").code == 0
+    assert "config.yaml: valid" in secondlook("check").out
 
 
 def test_default_is_the_shipped_config(secondlook: Command) -> None:
@@ -238,7 +241,7 @@ def test_files_that_extend_each_other_many_times_are_read_once(secondlook: Comma
     levels = 40  # each named twice: 2 to the power of 40 readings
     files = {f"{n}.yaml": f"extends: [{n + 1}.yaml, ./{n + 1}.yaml]\n" for n in range(levels)}
     write({"config.yaml": "extends: 0.yaml\n", **files, f"{levels}.yaml": BASE})
-    assert secondlook("check").code == 0
+    assert "config.yaml: valid" in secondlook("check").out
     chain = {f"{n}.yaml": f"extends: {n + 1}.yaml\n" for n in range(300)}
     write({"config.yaml": "extends: 0.yaml\n", **chain, "300.yaml": BASE})
     result = secondlook("check")
@@ -280,7 +283,7 @@ def test_the_config_of_a_task_overrides_its_files_and_these_the_config(secondloo
 def test_a_source_of_a_task_is_fetched_by_its_name(secondlook: Command) -> None:
     source = "{kind: roboflow, workspace: a, project: b, version: 1, zip: no.zip, to: d}"
     write({"signs.yaml": f"{TASK}fetch: [mine]\nconfig: {{fetch: {{sources: {{mine: {source}}}}}}}\n"})
-    assert secondlook("check").code == 0
+    assert "config.yaml: valid" in secondlook("check").out
     failed = secondlook("fetch", "mine")
     assert failed.code == 1
     assert "no.zip" in failed.err
@@ -296,6 +299,9 @@ def test_show_takes_names_of_tasks_and_pipelines(secondlook: Command, monkeypatc
     settings = yaml.safe_load(Path("workflow/paper/config.yaml").read_text(encoding="utf-8"))["settings"]
     assert [tasks[name]["config"] for name in tasks if name.startswith("paper/")] == [settings] * 4
     assert secondlook("check", "--show", "nothing").code == 2
+    refused = secondlook("check", "--show", "--json")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err == "secondlook: --show goes with names of tasks and pipelines, and --config only.\n"
 
 
 VALUES = st.recursive(
@@ -339,3 +345,28 @@ def test_every_value_of_the_highest_layer_is_there_and_every_place_is_that_of_it
             assert flat(layer)[path] == value
     for path, value in flat(layers[-1]).items():
         assert not path or flat(merged.content)[path] == value
+
+
+def test_the_settings_of_the_paper_lie_over_those_of_its_tasks(secondlook: Command) -> None:
+    write({
+        "config.yaml": BASE.replace("encoder: body}", "encoder: body, threshold: 0.5}") + "paper: paper.yaml\n",
+        "paper.yaml": "tasks: [signs.yaml, two.yaml]\nlabelers: [near]\nsettings:\n  crop: {quality: 80}\n",
+        "signs.yaml": TASK + "config:\n  crop: {quality: 50, margin: 0.7}\n",
+        "two.yaml": TASK,
+    })  # fmt: skip
+    run = Run.load(Path("config.yaml"), pipelines())
+    crops = {task: (run.config_of(task).crop.quality, run.config_of(task).crop.margin) for task in run.tasks}
+    assert crops == {"signs": (50, 0.7), "paper/signs": (80, 0.7), "paper/two": (80, 0.1)}
+    (_, tasks), shown = show(secondlook, "paper")
+    assert tasks["paper/signs"]["config"] == {"crop": {"quality": 80, "margin": 0.7}}
+    assert tasks["paper/two"] == {"labelers": ["near"], "config": {"crop": {"quality": 80}}}
+    assert shown.count("quality: 80  # paper.yaml:4") == 2
+    assert "margin: 0.7  # signs.yaml:5" in shown
+
+
+def test_the_pilot_tries_what_the_overlay_of_a_task_names() -> None:
+    write({"signs.yaml": TASK.replace("labelers: [near]", "extends: own.yaml"), "own.yaml": OWN})
+    steps = PilotRun(Run.load(Path("config.yaml"))).steps("signs")
+    assert {"embed/mine", "label/mine_prototype", "label/mine_neighbours"} <= set(steps)
+    assert "label/near" not in steps
+    assert '"model": "mine.onnx"' in " ".join(steps["embed/mine"].command)
