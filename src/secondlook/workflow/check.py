@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from secondlook.base.errors import DataError, UsageError
+from secondlook.base.layered import read
+from secondlook.base.shipped import shipped
 from secondlook.base.text import counted
 from secondlook.config.overlays import read_task
 from secondlook.config.root import Config, load_config
@@ -166,7 +168,8 @@ def _load(config: Path, pipelines: Sequence[Pipeline]) -> Run:
 
 
 def _description(run: Run, config: Path, names: Sequence[str], pipelines: Sequence[Pipeline]) -> str:
-    chosen = [pipeline for pipeline in pipelines if not names or pipeline.name in names]
+    shown = names or _of_the_user(config, pipelines)
+    chosen = [pipeline for pipeline in pipelines if pipeline.name in shown]
     needs = _needs(run)
     lines = [f"{config}: valid", *_judged(run, names, rules_of(pipelines), needs)]
     for pipeline in chosen:
@@ -174,6 +177,13 @@ def _description(run: Run, config: Path, names: Sequence[str], pipelines: Sequen
         lines.extend(f"for `snakemake {pipeline.name}`: {line}" for line in _of_pipeline(run, pipeline.name, needs))
     lines.append("`secondlook plan` counts the jobs and estimates their cost")
     return "\n".join(lines)
+
+
+def _of_the_user(config: Path, pipelines: Sequence[Pipeline]) -> list[str]:
+    """Return the pipelines but those whose section is only in the shipped config, which another one extends."""
+    places = read(config).places
+    below = {key[0] for key, place in places.items() if len(key) == 1 and place.file == str(shipped("config.yaml"))}
+    return [pipeline.name for pipeline in pipelines if pipeline.name not in below]
 
 
 def _needs(run: Run) -> dict[str | None, list[JobGroup]]:
