@@ -7,9 +7,9 @@ rule crop:
         "logs/{task}/crop/{part}.log",
     benchmark:
         f"{RESULTS}/benchmark/crop.{{part}}.tsv"
+    priority: 2  # before trainings, which would leave it no two cores
     conda:
         "../envs/secondlook.yaml"
-    priority: 2  # before trainings, which would leave it no two cores
     threads: 2
     resources:
         mem_mb=per_attempt(2000),

@@ -51,6 +51,4 @@ use rule export as export_folder with:
         f"{RESULTS}/benchmark/export.{{rehearsal}}{{format}}.tsv"
     wildcard_constraints:
         rehearsal=f"({REHEARSAL})?",
-        format=one_of(
-            name for name in RUN.export_formats() if name not in EXPORT_FILES
-        ),
+        format=one_of(name for name in RUN.export_formats() if name not in EXPORT_FILES),

@@ -51,10 +51,10 @@ for task in RUN.tasks:
             f"logs/{task}/split/{{hundred}}.log",
         benchmark:
             f"{FILES.folder(task)}/benchmark/split.{{hundred}}.tsv"
+        priority: 2  # as crops, which need it
         localrule: True
         conda:
             "../envs/secondlook.yaml"
-        priority: 2  # as crops, which need it
         threads: 1
         resources:
             mem_mb=per_attempt(2000),

@@ -22,6 +22,7 @@ from make_results import make_results
 pytestmark = pytest.mark.slow
 
 Installed = Callable[..., str]
+SHIPPED_FILES, SHIPPED_FOLDERS = ("Snakefile", "config.yaml"), ("rules", "workflow", "profiles", "envs")
 VOCABULARY = ROOT / "workflow/scenes/vocabulary.yaml"
 
 
@@ -29,8 +30,10 @@ VOCABULARY = ROOT / "workflow/scenes/vocabulary.yaml"
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
-    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("src", *SHIPPED_FOLDERS):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    (folder / "workflow/paper/prompts.yaml").write_text("of others, and never shipped")
+    for name in ("pyproject.toml", "README.md", "LICENSE", *SHIPPED_FILES):
         shutil.copy(ROOT / name, folder)
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps", "--no-index"]
     subprocess.run([*pip, "--wheel-dir", folder / "dist", folder], check=True)
@@ -86,7 +89,32 @@ def test_the_wheel_holds_every_file_of_the_package_and_no_other(wheel: Path) -> 
     there = {f"secondlook/{path.relative_to(package).as_posix()}" for path in package.rglob("*") if path.is_file()}
     with zipfile.ZipFile(wheel) as archive:
         shipped = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert shipped == {name for name in there if "__pycache__" not in name}
+    files = [ROOT / name for name in SHIPPED_FILES]
+    files += [path for name in SHIPPED_FOLDERS for path in (ROOT / name).rglob("*") if path.is_file()]
+    own = {path.relative_to(ROOT).as_posix() for path in files} - {"workflow/paper/prompts.yaml"}
+    there = {name for name in there if "__pycache__" not in name}
+    assert shipped == there | {f"secondlook/shipped/{name}" for name in own}
+
+
+def test_installed_it_runs_the_demo_in_a_project(environment: Path, tmp_path: Path) -> None:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL"))}
+    clean["PATH"] = os.defpath
+    program = environment.parent / "secondlook"
+
+    def ran(*arguments: object) -> str:
+        command = [program, *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "x", env=clean)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    (tmp_path / "x").mkdir()
+    ran("init")
+    assert "demo_signs" in ran("check")
+    said = ran("run", "demo", "--configfile", ROOT / "tests/mini.yaml")
+    assert "wrong labels before" in said
+    assert (tmp_path / "x/results/demo_signs/report/report.html").is_file()
+    with pytest.raises(AssertionError, match="never overwritten"):
+        ran("init")
 
 
 def test_installed_it_says_what_would_run_and_what_it_costs(installed: Installed, tmp_path: Path) -> None:

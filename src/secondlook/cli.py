@@ -1,5 +1,6 @@
 """The command line: demo, the stages in the order data flows, the pipelines, and what concerns a whole run."""
 
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 import secondlook
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
+from secondlook.base.text import counted
 from secondlook.io.command_line import Options, OutFolder
 from secondlook.io.destinations import FOLDER
 from secondlook.pipelines import registry
@@ -79,6 +81,46 @@ def run(
         raise typer.Exit(code)
     for file in launch.summaries(asked, registry.pipelines()):
         typer.echo(as_text(file))
+
+
+def look(
+    data: Annotated[Path, typer.Argument(help="Annotation file, folder, zip or tar of the dataset.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="Format of the dataset; by default it is detected.")
+    ] = None,
+    label_from: Annotated[str | None, typer.Option(help="Annotation attribute that holds the label.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Your own encoder: an ONNX file, or a Hub id or folder of transformers.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the task; by default that of the folder.")] = None,
+    project: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the project; by default this one, if it is a project, else second-look."),
+    ] = None,
+) -> None:
+    """Look at a dataset, in one command from its files to the report: every choice is printed with its key."""
+    from secondlook.base.layered import Document, laid_over, read
+    from secondlook.stages.ingest.look import Asked, write_task
+    from secondlook.stages.report.summary import as_text
+    from secondlook.workflow import launch
+    from secondlook.workflow.project import CONFIG, TASKS, ensure, place_of
+    from secondlook.workflow.run import DEMO, Run
+
+    place = place_of(project)
+    task = write_task(Asked(data, images, format_, label_from, encoder, name), place / TASKS, {DEMO, *registry.NAMES})
+    ensure(place)
+    with contextlib.chdir(place):
+        config = laid_over(read(CONFIG), Document.of({"tasks": [task]}, "look"))
+        look_at = Run.of_document(config, str(CONFIG))
+        typer.echo(f"look: {counted(look_at.splits[task], 'shard')} (`shards` in {place / CONFIG})", err=True)
+        if code := launch.run([task, "--quiet", "host", "reason", "rules"]):
+            raise typer.Exit(code)
+    results = place / look_at.files.folder(task)
+    typer.echo(as_text(results / "summary.json"))
+    typer.echo(
+        f"  review pages         {results / 'review' / 'index.html'}; docs/review.md says how decisions come back"
+    )
 
 
 def demo(
@@ -274,6 +316,7 @@ def accept_probe(name: Annotated[str, typer.Argument(help="Name in probes.json o
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(
         init,
+        look,
         run,
         demo,
         fetch,

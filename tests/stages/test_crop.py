@@ -1,5 +1,6 @@
 """Crop: every object of a shard cut out of images that are decoded once."""
 
+import re
 import struct
 import zlib
 from collections import Counter
@@ -17,6 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from conftest import Command, Ingested, box, coco, coco_image, ingest
 from make_records import noise, read_rows
+from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.pixels import crops, images
 
@@ -631,3 +633,22 @@ def test_what_was_cut_before_is_put_back_and_nothing_else_is(
     coco_image(tmp_path, 0, seed=9)
     assert crop()[0] == 2, "an image has changed"
     assert [path.name.split(".")[0] for path in sorted((tmp_path / ".cache").iterdir())] == ["crops", "crops"]
+
+
+def test_a_long_crop_says_how_far_it_is_and_a_short_one_says_nothing(
+    secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [coco_image(tmp_path, number) for number in range(3)]
+    done = ingest(secondlook, tmp_path, coco(entries, [box(number, number % 3) for number in range(12)], ["stop"]))
+    shards = [tmp_path / "00004.parquet", tmp_path / "00005.parquet"]
+    for shard in shards:
+        shard.write_bytes(done.out.read_bytes())
+    short = secondlook("crop", *shards, "--out", f"{tmp_path}/short/")
+    assert (short.code, " of 12 objects" in short.err) == (0, False)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    long = secondlook("crop", *shards, "--out", f"{tmp_path}/long/")
+    assert long.code == 0, long.err
+    line = r"^crop: shard 0000{} \({} of 2\): {} of 12 objects, [0-9.,]+/(s|min), [0-9]+ s left$"
+    for shard, number in ((4, 1), (5, 2)):
+        for count in (4, 8, 12):
+            assert re.search(line.format(shard, number, count), long.err, re.MULTILINE), (shard, count, long.err)

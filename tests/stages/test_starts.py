@@ -72,6 +72,8 @@ def _embed(kind: str) -> Callable[[Command, Path], list[object]]:
                 "mean": MEAN,
                 "std": STD,
             }
+        elif kind == "hog":
+            options = {"kind": kind}
         else:
             tiny_models.tiny_timm(folder / kind, "test_resnet")
         out = folder / f"{kind}.vectors.parquet"
@@ -106,6 +108,7 @@ def _reviewed(_: Command, folder: Path) -> list[object]:
         pytest.param(_label("neighbours"), (*NETWORKS, *FIGURES, "pandas"), id="label: nearest neighbours"),
         pytest.param(_label("probe"), (*NETWORKS, *FIGURES, "pandas"), id="label: a probe votes without scikit-learn"),
         pytest.param(_embed("onnx"), (*NETWORKS, *FIGURES, "pandas"), id="embed: ONNX needs no PyTorch"),
+        pytest.param(_embed("hog"), (*NETWORKS, *FIGURES, "pandas", "onnxruntime"), id="embed: hog needs no network"),
         pytest.param(
             _embed("timm"), ("torch._dynamo", "sympy", "transformers", *FIGURES, "pandas"),
             id="embed: timm needs no compiler",

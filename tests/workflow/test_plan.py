@@ -161,6 +161,17 @@ def test_the_plan_counts_what_it_can(secondlook: Command, project: Path) -> None
     assert "  objects 2, votes 2," in secondlook("plan").out
 
 
+def test_the_minutes_of_an_encoder_without_weights_are_known(secondlook: Command, project: Path) -> None:
+    write_json(project / "signs.json", coco([], [box(number) for number in range(300_000)], ["stop"]))
+    (project / "config.yaml").write_text(CONFIG.replace("{kind: timm, model: resnet18}", "{kind: hog}") + "shards: 1\n")
+    said = secondlook("plan", "signs").out
+    [row] = [line.split() for line in said.splitlines() if line.startswith("  embed  ")]
+    assert row[1:4] == ["body", "1", "300000"]
+    assert row[4] == "-", "no GPU"
+    assert 1 < float(row[5]) < 20
+    assert "0.0 GB of weights" in said
+
+
 def test_the_plan_says_what_only_a_person_can_bring(secondlook: Command, project: Path) -> None:
     (project / "signs.yaml").write_text(TASK.replace("signs.json", "signs.json\n  obtain: ask Ann for it"))
     for said in (secondlook("plan"), secondlook("plan", "signs")):

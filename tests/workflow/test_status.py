@@ -11,49 +11,26 @@ from typing import Any
 
 import pytest
 
-from checkouts import LONGEST_S, copy_checkout
-from conftest import Command, box, coco, coco_image, write_json
+import acting_tasks
+from acting_tasks import AT_WORK, GO_ON, PROGRESS
+from checkouts import LONGEST_S
+from conftest import Command
 from secondlook.workflow.status import failures
 
 HOST = os.uname().nodename
-PROGRESS = "ingest: 3 of 10 entries, 1.0/s, 7 s left"
-# stands before the real command: the file `act` says what becomes of `secondlook ingest` on data in a folder
-ACTS = """#!/bin/sh
-case "$*" in
-  *held.yaml*) echo "{progress}" >&2; touch at_work; while [ ! -e go_on ]; do sleep 0.1; done ;;
-  *killed.yaml*) echo "{progress}" >&2; kill -9 $$ ;;
-esac
-exec {python} -m secondlook "$@"
-"""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with tasks of one image: `sound`, `broken` with data that cannot be read, `held` and `killed`."""
-    copy = copy_checkout(tmp_path_factory.mktemp("status"))
-    data = copy / "data" / "signs"
-    data.mkdir(parents=True)
-    write_json(data / "sound.json", coco([coco_image(data, 1)], [box(1)], ["stop"]))
-    (data / "broken.json").write_text("{", encoding="utf-8")
-    for name in ("sound", "broken", "held", "killed"):
-        file = data / ("broken.json" if name == "broken" else "sound.json")
-        dataset = {"path": str(file), "images": str(data / "images"), "format": "coco"}
-        task = {"classes": ["stop"], "dataset": dataset, "labelers": ["demo_prototype"]}
-        write_json(copy / "workflow" / "tasks" / f"{name}.yaml", task)
-    act = copy / "bin" / "secondlook"
-    act.parent.mkdir()
-    act.write_text(ACTS.format(progress=PROGRESS, python=sys.executable), encoding="utf-8")
-    act.chmod(0o755)
-    return copy
+    """A checkout with the acting tasks."""
+    return acting_tasks.make(tmp_path_factory.mktemp("status"))
 
 
 def started(folder: Path, tasks: Sequence[str], *arguments: str) -> "subprocess.Popen[str]":
     """Start Snakemake on the stage `ingest` of some tasks."""
     environment = {**os.environ, "PATH": f"{folder / 'bin'}:{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"}
-    targets = [f"results/{task}/ingest/instances.parquet" for task in tasks]
-    config = ["--config", f"tasks=[{','.join(tasks)}]"]
     return subprocess.Popen(
-        ["snakemake", "--cores", "2", *targets, *config, *arguments],
+        ["snakemake", "--cores", "2", *acting_tasks.arguments(*tasks), *arguments],
         cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
@@ -105,8 +82,9 @@ def test_a_run_is_looked_at_while_it_works_and_after_it_was_killed(secondlook: C
     process = started(folder, ["held"])
     try:
         deadline = time.monotonic() + LONGEST_S
-        while not (folder / "at_work").exists():
-            assert process.poll() is None and time.monotonic() < deadline
+        while not (folder / AT_WORK).exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
             time.sleep(0.1)
         state = seen(secondlook, folder)
         assert (state["state"], state["process"]["alive"]) == ("running", True)
@@ -118,7 +96,7 @@ def test_a_run_is_looked_at_while_it_works_and_after_it_was_killed(secondlook: C
         process.kill()
         process.wait()
         state, shown = seen(secondlook, folder), secondlook("status", folder).out
-        (folder / "go_on").touch()
+        (folder / GO_ON).touch()
     assert (state["state"], state["process"]["alive"]) == ("killed", False)
     assert "was killed" in shown.splitlines()[0]
     assert f"interrupted:\n  ingest of held\n    {PROGRESS}" in shown
@@ -189,6 +167,7 @@ TRACEBACK = 'Traceback (most recent call last):\n  File "a.py", line 1\n    f()\
         pytest.param("label: 1 of 2\n", {"status": 137}, "killed by signal 9 (SIGKILL), most likely because "
                      "the machine ran out of memory", id="no sentence, but a signal"),
         pytest.param("", {"status": 143}, "killed by signal 15 (SIGTERM)", id="another signal"),
+        pytest.param("", {"status": 130}, "stopped with Ctrl-C (SIGINT)", id="Ctrl-C"),
         pytest.param("", {"status": 3}, "its command ended with exit status 3 and wrote no error into its log",
                      id="an exit status"),
         pytest.param("\x00\xff\r\n", {}, "its command wrote no error into its log; it may have been killed",

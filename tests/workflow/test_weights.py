@@ -98,6 +98,18 @@ def test_a_checkpoint_that_needs_its_own_code_is_not_downloaded(tmp_path: Path, 
     assert "take OpenGVLab/InternVL3-1B-hf" in fetched.stderr
 
 
+def test_an_encoder_without_weights_asks_for_nothing(tmp_path: Path, hub: Hub) -> None:
+    folder = project(tmp_path / "project", ("transformers", "tiny/dinov2"))
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump({**config, "encoders": {"encoder0": {"kind": "hog"}}}))
+    fetched = command(folder, hub, "fetch", "--weights")
+    assert (fetched.returncode, hub.asked) == (0, []), fetched.stderr
+    assert "0 checkpoints ready, 0 failed" in fetched.stderr
+    checked = command(folder, hub, "check")
+    assert (checked.returncode, hub.asked) == (0, []), checked.stderr
+    assert "encoder0" not in checked.stdout, "nothing of it is missing"
+
+
 def vlm_project(folder: Path, **more: object) -> Path:
     """Write a config with one VLM, by its published id."""
     folder.mkdir()

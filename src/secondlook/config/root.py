@@ -59,7 +59,7 @@ class Config(Strict):
     """Into how many shards `auto` at least splits a dataset whose objects are unknown before `ingest`: 64 on a
     `cluster`, else one."""
     tasks: list[str] = Field(["demo_signs"], min_length=1)
-    """Tasks that `snakemake` runs: file names under `workflow/tasks` without ending, or paths."""
+    """Tasks that `snakemake` runs: names of files under `tasks` or `workflow/tasks` without ending, or paths."""
     results: str = "results"
     """Folder for all results, relative to the folder in which snakemake runs."""
     shards: ShardCount = "auto"

@@ -7,12 +7,15 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import psutil
 
 from secondlook.base import progress
 from secondlook.base.errors import DataError
+from secondlook.base.types import NAME
+from secondlook.config.task import task_path
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.project import CONFIG, require_project
 from secondlook.workflow.run import DEMO, Run
@@ -38,7 +41,25 @@ def run(arguments: Sequence[str]) -> int:
             _require_nobody()
             progress.say("run: a killed run left its lock behind, which is removed now")
             _snakemake(["--unlock", "--quiet", "all"])
-        return _snakemake([*arguments, *_added(arguments)])
+        return _snakemake([*_with_tasks(arguments), *_added(arguments)])
+
+
+def _with_tasks(arguments: Sequence[str]) -> list[str]:
+    """Return arguments in which names of tasks, which are no targets of Snakemake, are the tasks of the config."""
+    tasks = _tasks_in(arguments)
+    others = [*arguments[len(tasks) :]]
+    if not tasks:
+        return others
+    setting = f"tasks=[{','.join(tasks)}]"
+    if "--config" in others:  # of several, Snakemake takes the last
+        others.insert(others.index("--config") + 1, setting)
+        return others
+    return [*others, "--config", setting]
+
+
+def _tasks_in(arguments: Sequence[str]) -> list[str]:
+    """Return the names of tasks that arguments begin with."""
+    return [*takewhile(lambda name: re.fullmatch(NAME, name) is not None and task_path(name).is_file(), arguments)]
 
 
 def _added(arguments: Sequence[str]) -> Iterator[str]:
@@ -110,10 +131,11 @@ def summaries(arguments: Sequence[str], pipelines: Sequence[Pipeline]) -> list[P
         asked = parse_args(list(arguments))[1]
     if asked.dryrun or asked.unlock:
         return []
+    tasks = _tasks_in(arguments)
     run = Run.load(CONFIG, pipelines)
-    tasks = [
-        *(run.names if not asked.targets or "all" in asked.targets else ()),
-        *([DEMO] if "demo" in asked.targets else ()),
-    ]
-    files = [Path(run.files.folder(task)) / "summary.json" for task in dict.fromkeys(tasks)]
+    if not tasks and (not asked.targets or "all" in asked.targets):
+        tasks = [*run.names]
+    if "demo" in asked.targets:
+        tasks.append(DEMO)
+    files = [Path(run.config.results) / task / "summary.json" for task in dict.fromkeys(tasks)]
     return [file for file in files if file.is_file()]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from secondlook.base import progress
 from secondlook.base.errors import UsageError
 from secondlook.base.shipped import shipped
 from secondlook.io import files
@@ -10,6 +11,7 @@ from secondlook.io import files
 CONFIG = Path("config.yaml")
 SNAKEFILE = Path("Snakefile")
 TASKS = Path("tasks")
+_NEW = Path("second-look")
 _GITIGNORE = Path(".gitignore")
 _PROFILES = ("default", "slurm", "generic")
 _SNAKEFILE = """\
@@ -62,6 +64,18 @@ def init(folder: Path) -> list[str]:
 def is_project(folder: Path = Path()) -> bool:
     """Tell whether a folder holds a project, or is a checkout."""
     return (folder / CONFIG).is_file() and (folder / SNAKEFILE).is_file()
+
+
+def place_of(folder: Path | None) -> Path:
+    """Return the folder of a project: by default this one, or where it is none, a folder in it."""
+    return folder or (Path() if is_project() else _NEW)
+
+
+def ensure(place: Path) -> None:
+    """Lay down a project in a folder that holds none."""
+    if not is_project(place):
+        init(place)
+        progress.say(f"init: {place} is a project now")
 
 
 def require_project() -> None:

@@ -1,5 +1,6 @@
 """`secondlook evaluate`: labelers compared with the truth and with each other."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,8 @@ def evaluate(
     options: Options = None,
 ) -> None:
     """Compare every labeler and method with the truth, if there is one, and the labelers with each other."""
+    # read by Arrow at its import: memory that is freed goes back at once, an eighth less at the peak than with mimalloc
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from secondlook.config import root as config
     from secondlook.config import stages
     from secondlook.config.task import Protocol

@@ -1,8 +1,5 @@
 """`secondlook new-task`: a commented draft of a task file, from a dataset in any format that `ingest` reads."""
 
-import os
-import shutil
-import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,12 +17,11 @@ from secondlook.config.task import Dataset, Reference
 from secondlook.io import files
 from secondlook.io.facts import CATEGORY_ID
 from secondlook.stages import ingest
-from secondlook.stages.ingest import draft_classes, draft_groups, formats
+from secondlook.stages.ingest import draft_classes, draft_groups, draft_labelers, formats
 from secondlook.stages.ingest.groups import TRACK_ID
 
 MOST_VALUES = 100
 _NO_LABELS = {TRACK_ID, CATEGORY_ID, "iscrowd"}
-_SECONDS = 10  # for an answer of nvidia-smi
 _FOLDS: int = Reference.model_fields["folds"].default
 
 
@@ -62,8 +58,10 @@ class _Seen:
         return {name: len(own) for name, own in sorted(few.items()) if not all(map(_is_no_word, own))}
 
 
-def draft(dataset: Dataset, options: IngestOptions) -> str:
+def draft(dataset: Dataset, options: IngestOptions, labelers: Sequence[str] | None = None) -> str:
     """Return the text of a task file on a dataset: its classes with their counts, and what was seen in it.
+
+    `labelers` are its lines about who votes; by default DINOv2 does, in the size that suits this machine.
 
     Raises DataError where no image is there, and where no object or no label is left.
     """
@@ -86,7 +84,7 @@ def draft(dataset: Dataset, options: IngestOptions) -> str:
         *_HOW_SELECTED,
         *_unknown_labels(seen.counts),
         *_TAIL,
-        *_labelers(),
+        *(draft_labelers.dinov2() if labelers is None else labelers),
     ]
     return "\n".join(text) + "\n"
 
@@ -155,6 +153,7 @@ def _dataset_lines(seen: _Seen) -> Iterator[str]:
     yield f"  path: {quoted(dataset.path)}"
     if dataset.images is not None:
         yield f"  images: {quoted(dataset.images)}"
+    yield f"  objects: {len(seen.read.instances)}                     # by which `shards: auto` splits it"
     yield _label_line(seen)
     yield from draft_groups.lines(seen.read.instances.table(), seen.counts, _FOLDS)
 
@@ -184,34 +183,6 @@ def _is_no_word(value: str) -> bool:
     return True
 
 
-def has_gpu() -> bool:
-    """Tell whether nvidia-smi lists a GPU that this process may use; torch, which takes seconds, is not asked."""
-    program = shutil.which("nvidia-smi")
-    if program is None or os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}:
-        return False
-    try:
-        told = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return told.returncode == 0 and any(line.startswith("GPU ") for line in told.stdout.splitlines())
-
-
-def _labelers() -> Sequence[str]:
-    return _WITH_GPU if has_gpu() else _WITHOUT_GPU
-
-
-_LARGE = "labelers: [dinov2_probe, dinov2_neighbours, dinov2_prototype]"
-_WITH_GPU = [
-    "# This machine has a GPU. A good addition is resnet50: a network of another family, trained for each fold.",
-    "# DINOv2 comes from the Hub once: `secondlook fetch --weights`.",
-    _LARGE,
-]
-_WITHOUT_GPU = [
-    "# nvidia-smi shows no GPU here, so these use the small DINOv2, which a laptop runs. It comes from the Hub once:",
-    "# `secondlook fetch --weights`. With a GPU, also one of a cluster, better ones are:",
-    f"# {_LARGE}",
-    "labelers: [small_probe, small_neighbours, small_prototype]",
-]
 _HOW_SELECTED = [
     "",
     "# Which objects belong to the task; whole names. Leave out to take all.",
@@ -239,5 +210,5 @@ _TAIL = [
     "# says so, and exports go to export/rehearsal-FORMAT.",
     "# rehearsal: {wrong_fraction: 0.25, seed: 0}",
     "",
-    "# The labelers that vote; each is an entry under `labelers` in config.yaml.",
+    "# The labelers that vote: entries under `labelers` of config.yaml, or of `config` in this file.",
 ]

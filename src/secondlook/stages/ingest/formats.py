@@ -118,6 +118,13 @@ def detect(dataset: Dataset) -> str:
     return one.name
 
 
+def dataset_in(path: Path) -> Path:
+    """Return the only file of a folder that looks like a dataset, or `path` itself where there is no such file."""
+    found = _found(_tree(path))
+    files = found[0].evidence.files if len(found) == 1 and found[0].way is None else ()
+    return path / files[0] if len(files) == 1 else path
+
+
 def _check_kind(path: Path, name: str) -> None:
     """Raise DataError where a folder is given for a format of one file, or one file for a format of many."""
     if path.is_dir() or packed.is_archive(path):

@@ -113,6 +113,8 @@ def _silent(slurm_state: str) -> str:
 
 
 def _by_signal(number: int) -> str:
+    if number == signal.SIGINT:
+        return "stopped with Ctrl-C (SIGINT)"
     try:
         name = signal.Signals(number).name
     except ValueError:

@@ -73,7 +73,8 @@ def _summary(results: Path, state: RunState) -> str:
         "unknown": f"has not ended, and only its machine can tell whether it still works ({process})",
     }
     failures = f", {counted(failed, 'job')} failed" if failed else ""
-    figures = f"{state.done:,} of {counted(state.total, 'step')} done{failures}, {duration(_seconds(state))}"
+    steps = "step" if state.total == 1 else "steps"
+    figures = f"{state.done:,} of {state.total:,} {steps} done{failures}, {duration(_seconds(state))}"
     return f"{results}: `{command}` {ways[word]}: {figures}"
 
 
@@ -125,8 +126,8 @@ def _described(job: Job, state: RunState, slurm: Slurm) -> Iterator[str]:
     yield f"  {', '.join([job.title(with_share=True), *about])}"
     log = state.log_of(job)
     if job.state == "failed":
-        yield f"    {sentence_of(job, state, slurm)}"
         sentence = sentence_of(job, state, slurm)
+        yield f"    {sentence}"
         yield from (f"    | {line}" for line in last_lines(log, _LAST) if sentence not in line)
         yield f"    {job.log or 'it has no log'}"
     else:
