@@ -1,6 +1,7 @@
 """`shards: auto`: as many shards as a task needs, and no other number once its dataset is split."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ def test_jobs_take_the_shards_of_the_process_that_planned_them(monkeypatch: pyte
     hand_down({"signs": 4, "paper/bdd_vehicles": 64})
     assert handed_down() == {"signs": 4, "paper/bdd_vehicles": 64}
     write(encoders={"body": ON_GPU})
-    run = Run(**{**vars(Run.load(Path("config.yaml"))), "decided": handed_down()})
+    run = replace(Run.load(Path("config.yaml")), decided=handed_down())
     assert run.files.shards("signs").names() == ["00000", "00001", "00002", "00003"]
 
 

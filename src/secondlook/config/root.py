@@ -106,7 +106,7 @@ class Config(Strict):
     """Which formats are written."""
     report: ReportOptions = ReportOptions()
     """What the report shows."""
-    paper: ShippedFile = Field("workflow/paper/config.yaml", validate_default=True)
+    paper: ShippedFile = "workflow/paper/config.yaml"
     """File that says what `snakemake paper` runs."""
     pilot: PilotOptions = PilotOptions()
     """What `snakemake pilot` tries before the real run."""
