@@ -109,7 +109,7 @@ def look(
 
     place = place_of(project)
     task = write_task(Asked(data, images, format_, label_from, encoder, name), place / TASKS, {DEMO, *registry.NAMES})
-    ensure(place)
+    ensure(place, task)
     with contextlib.chdir(place):
         config = laid_over(read(CONFIG), Document.of({"tasks": [task]}, "look"))
         look_at = Run.of_document(config, str(CONFIG))
@@ -198,7 +198,7 @@ def _fetch_weights(config: Path, names: Sequence[str]) -> None:
     from secondlook.workflow.weights import fetch_weights
 
     pipelines = registry.pipelines()
-    fetch_weights(Run.load(config, pipelines), names, pipelines)
+    fetch_weights(Run.load(config, pipelines, names), names, pipelines)
 
 
 def summary(

@@ -45,3 +45,25 @@ def test_an_own_encoder_is_one_option(shared_data: Path, tmp_path: Path) -> None
     done = looked(tmp_path, shared_data / "road_signs_voc", "--encoder", encoder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "second-look/results/road_signs_voc/label/own_probe").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["gtsdb", "--encoder", "no.onnx"], "--encoder no.onnx: no such file"),
+        (["gtsdb", "--encoder", "some/hub-id"], "is no folder here and not in the cache"),
+        (["gtsdb", "--format", "nonsense"], "`format`"),
+        (["gtsdb", "--name", "video"], "--name video"),
+        (["gtsdb", "--name", "a/b"], "--name a/b"),
+        (["nowhere"], "no such file or folder"),
+        (["roboflow_coco"], "were refused, more than max_reject_fraction"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_looked_at_leaves_nothing_behind(
+    shared_data: Path, tmp_path: Path, arguments: list[str], sentence: str
+) -> None:
+    refused = looked(tmp_path, shared_data / arguments[0], *arguments[1:])
+    assert refused.returncode in {1, 2}
+    assert sentence in refused.stderr
+    assert not any(tmp_path.iterdir())

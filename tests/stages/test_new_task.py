@@ -20,6 +20,7 @@ from secondlook.base.taxonomy import normalise
 from secondlook.config.root import load_config
 from secondlook.config.stages import IngestOptions
 from secondlook.config.task import Dataset, Task, load_task
+from secondlook.models import hub
 from secondlook.stages.ingest.draft import draft
 
 SMALL = ["small_probe", "small_neighbours", "small_prototype"]
@@ -40,7 +41,10 @@ WRITTEN: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a GPU, for which the Hub answers."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(hub, "is_offline", lambda: False)
+    monkeypatch.setattr(hub, "answers", lambda: True)
 
 
 def by_hand(name: str) -> Callable[[Path], dict[str, Any]]:
@@ -319,7 +323,7 @@ def test_nothing_in_the_data_becomes_a_key_of_the_draft(tmp_path: Path, names: l
         content = yaml.safe_load(draft(Dataset(**named), IngestOptions()))
 
         assert list(content) == ["title", "dataset", "classes", "unknown_labels", "reference", "labelers"]
-        dataset = {"format": "coco", **named}
+        dataset = {"format": "coco", **named, "objects": len(annotations)}
         assert content["dataset"] == {key: value for key, value in dataset.items() if value is not None}
         taxonomy = Task(**content).taxonomy()
         assert {taxonomy.resolve(label) for label in labels} == set(content["classes"])
@@ -374,3 +378,16 @@ def test_nothing_to_draft_from_is_one_sentence(
     assert (result.code, result.out) == (1, "")
     assert message in result.err
     assert sum(not line.startswith("ingest: ") for line in result.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("offline", [True, False], ids=["forbidden", "no answer"])
+def test_without_the_hub_labelers_need_no_weights(
+    secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: bool
+) -> None:
+    monkeypatch.setattr(hub, "is_offline", lambda: offline)
+    monkeypatch.setattr(hub, "answers", lambda: False)
+    out = tmp_path / "task.yaml"
+    done = secondlook("new-task", lay_out(tmp_path / "set", WRITTEN["cvat"][0]) / "a.xml", "--out", out)
+    assert done.code == 0, done.err
+    assert yaml.safe_load(out.read_text())["labelers"] == ["hog_probe", "hog_neighbours"]
+    assert "secondlook run task" in done.err

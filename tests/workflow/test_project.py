@@ -90,6 +90,27 @@ def test_a_task_is_run_by_its_name(project: Path) -> None:
     assert "results/demo_signs" not in said
 
 
+@pytest.mark.parametrize("command", [["check"], ["check", "--show"], ["plan"]], ids=["check", "show", "plan"])
+def test_a_task_that_the_config_does_not_list_can_be_named(
+    secondlook: Command, project: Path, command: list[str]
+) -> None:
+    task = yaml.safe_load((ROOT / "workflow/tasks/demo_signs.yaml").read_text())
+    (project / "tasks/mine.yaml").write_text(json.dumps({**task, "dataset": {"path": "none.json", "format": "coco"}}))
+    shown = secondlook(*command, "mine")
+    assert "mine" in shown.out + shown.err
+    assert "neither a task" not in shown.err
+
+
+def test_two_task_files_of_one_name_are_refused(secondlook: Command, project: Path) -> None:
+    (project / "workflow/tasks").mkdir(parents=True)
+    for folder in ("tasks", "workflow/tasks"):
+        (project / folder / "mine.yaml").write_text("title: mine\n")
+    (project / "config.yaml").write_text("extends: default\ntasks: [mine]\n")
+    refused = secondlook("check")
+    assert refused.code == 2
+    assert "two tasks have the same name" in refused.err
+
+
 def test_the_lock_of_a_killed_run_is_removed(project: Path) -> None:
     left = lock(project)
     done = run([*SECONDLOOK, "run", "results/demo_signs/ingest/rejects.parquet", "-n"], project)

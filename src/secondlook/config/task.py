@@ -310,7 +310,10 @@ def task_path(name: str) -> Path:
     if name.endswith((".yaml", ".yml")):
         return found(name)
     files = [folder / f"{name}.yaml" for folder in TASK_FOLDERS]
-    return next((file for file in files if file.is_file()), found(files[-1]))
+    there = [file for file in files if file.is_file()]
+    if len(there) > 1:
+        raise UsageError(f"{there[0]} and {there[1]}: two tasks have the same name; rename one file.")
+    return there[0] if there else found(files[-1])
 
 
 def load_task(path: Path) -> Task:

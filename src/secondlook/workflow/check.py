@@ -111,7 +111,7 @@ def report(request: Request, reader: DataReader, pipelines: Sequence[Pipeline] =
 
     Raises UsageError as `check_all` does.
     """
-    run = _load(request.config, pipelines)
+    run = _load(request.config, request.names, pipelines)
     try:
         return _report(run, request, reader, pipelines)
     except DataError as error:  # objects that cannot be counted: nothing can be estimated
@@ -150,10 +150,10 @@ def check_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipel
     Jobs are judged, and refused where they could never end, of the tasks of the config, or of those that `names` choose
     (tasks, and pipelines that add tasks). Without names, pipelines are only described.
     """
-    return _description(_load(config, pipelines), config, names, pipelines)
+    return _description(_load(config, names, pipelines), config, names, pipelines)
 
 
-def _load(config: Path, pipelines: Sequence[Pipeline]) -> Run:
+def _load(config: Path, names: Sequence[str], pipelines: Sequence[Pipeline]) -> Run:
     """Read a config; raise UsageError with all complaints on it and on its task files."""
     complaints: list[str] = []
     parsed = _collect(complaints, config)
@@ -164,7 +164,7 @@ def _load(config: Path, pipelines: Sequence[Pipeline]) -> Run:
             complaints.append(str(error))
     if complaints:
         raise UsageError("\n".join(complaints))
-    return Run.load(config, pipelines)
+    return Run.load(config, pipelines, names)
 
 
 def _description(run: Run, config: Path, names: Sequence[str], pipelines: Sequence[Pipeline]) -> str:

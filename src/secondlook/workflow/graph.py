@@ -41,18 +41,19 @@ class Job:
         return self.wildcards.get("task")
 
 
-def jobs_of(targets: Sequence[str], config: Path = CONFIG) -> list[Job]:
+def jobs_of(targets: Sequence[str], config: Path = CONFIG, tasks: Sequence[str] = ()) -> list[Job]:
     """Return the jobs that `snakemake -n TARGETS --configfile CONFIG --rerun-incomplete` lists, in the order of data.
 
-    `targets` are rules or files; without any, the default target. Raises UsageError in a folder without a
-    Snakefile and for a config or target that Snakemake refuses, DataError where an input is missing that no job makes.
+    `targets` are rules or files; without any, the default target. `tasks` replace those of the config. Raises
+    UsageError in a folder without a Snakefile and for a config or target that Snakemake refuses, DataError where an
+    input is missing that no job makes.
     """
     require_snakefile()
     from snakemake.exceptions import MissingInputException, RuleException, WorkflowError
 
     collected = Collector()
     try:
-        _dry_run(targets, config, collected)
+        _dry_run(targets, config, tasks, collected)
     except MissingInputException as error:
         files = _in_one_line(error)
         raise DataError(f"{files}: no job makes these files; `secondlook check` says what is missing.") from error
@@ -92,7 +93,7 @@ class Collector(logging.Handler):
         return sorted(self.jobs, key=lambda job: (place[job.rule], *job.wildcards.values()))
 
 
-def _dry_run(targets: Sequence[str], config: Path, collected: logging.Handler) -> None:
+def _dry_run(targets: Sequence[str], config: Path, tasks: Sequence[str], collected: logging.Handler) -> None:
     from snakemake.api import SnakemakeApi
     from snakemake.logging import logger
     from snakemake.settings.types import (
@@ -118,7 +119,9 @@ def _dry_run(targets: Sequence[str], config: Path, collected: logging.Handler) -
     )
     with SnakemakeApi(OutputSettings(dryrun=True)) as api, _captured_by(logger, collected):
         files = [] if config.resolve() == CONFIG.resolve() else [config.resolve()]
-        workflow = api.workflow(resources, config_settings=ConfigSettings(configfiles=files))
+        workflow = api.workflow(
+            resources, config_settings=ConfigSettings({"tasks": [*tasks]} if tasks else {}, configfiles=files)
+        )
         graph = workflow.dag(settings)
         graph.execute_workflow(executor="dryrun", execution_settings=ExecutionSettings(lock=False))
 

@@ -116,7 +116,7 @@ def _snakemake(arguments: Sequence[str]) -> int:
     """Run Snakemake in this process, so that signals reach it as always; return its exit code."""
     from snakemake.cli import main
 
-    sys.argv = ["snakemake", *arguments]  # what its records of the run name
+    sys.argv = ["secondlook run", *arguments]  # what the record of the run names
     try:
         main(list(arguments))
     except SystemExit as stopped:

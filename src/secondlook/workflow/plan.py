@@ -29,20 +29,20 @@ def plan_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipeli
     A name is a task, a pipeline (with the tasks that it adds), or `demo`.
     """
     require_snakefile()
-    run, rules = load_run(config, pipelines), rules_of(pipelines)
+    run, rules = load_run(config, pipelines, names), rules_of(pipelines)
     if not names:
         jobs = jobs_of([], config)
         return "\n".join([*_overview(run, jobs), *_missing(jobs)])
     tasks = dict.fromkeys(task for name in names for task in tasks_of(run, name, rules))
-    jobs = jobs_of([target for name in names for target in _targets_of(run, name, rules)], config)
+    jobs = jobs_of([target for name in names for target in _targets_of(run, name, rules)], config, run.names)
     parts = costs_of(run, [*tasks], jobs)
     return "\n".join([sheet(parts), *verdict(_all(parts), run.config), *_missing(jobs)])
 
 
-def load_run(config: Path, pipelines: Sequence[Pipeline] = ()) -> Run:
+def load_run(config: Path, pipelines: Sequence[Pipeline] = (), names: Sequence[str] = ()) -> Run:
     """Read and check a config as `snakemake --configfile CONFIG` does: over the one that the Snakefile reads."""
     if config.resolve() == CONFIG.resolve() or not CONFIG.is_file():
-        return Run.load(config, pipelines)
+        return Run.load(config, pipelines, names)
     content = merged(load(CONFIG)[0], load(config)[0])
     return Run.of(content, f"{CONFIG} with {config}", pipelines, [CONFIG, config])
 

@@ -11,6 +11,7 @@ from secondlook.io import files
 CONFIG = Path("config.yaml")
 SNAKEFILE = Path("Snakefile")
 TASKS = Path("tasks")
+_TASKS = "tasks: [demo_signs]"
 _NEW = Path("second-look")
 _GITIGNORE = Path(".gitignore")
 _PROFILES = ("default", "slurm", "generic")
@@ -41,12 +42,14 @@ preset: laptop
 _IGNORED = "/.snakemake/\n/data/\n/logs/\n/results/\n"
 
 
-def init(folder: Path) -> list[str]:
-    """Lay down a project in a folder, new or not, and return what was written.
+def init(folder: Path, task: str = "demo_signs") -> list[str]:
+    """Lay down a project that runs a task in a folder, new or not, and return what was written.
 
     Raises UsageError where one of the files is there already: nothing of the user is overwritten.
     """
-    texts = {CONFIG: _CONFIG, SNAKEFILE: _SNAKEFILE}
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file, but a project is a folder; give another name.")
+    texts = {CONFIG: _CONFIG.replace(_TASKS, f"tasks: [{task}]"), SNAKEFILE: _SNAKEFILE}
     profiles = {Path("profiles") / name / file.name: file for name in _PROFILES for file in _files_of_profile(name)}
     link = Path("slurm")  # Snakemake looks for `--profile slurm` here
     _require_none(folder, [*texts, *profiles, link])
@@ -71,10 +74,10 @@ def place_of(folder: Path | None) -> Path:
     return folder or (Path() if is_project() else _NEW)
 
 
-def ensure(place: Path) -> None:
-    """Lay down a project in a folder that holds none."""
+def ensure(place: Path, task: str) -> None:
+    """Lay down a project that runs a task in a folder that holds none."""
     if not is_project(place):
-        init(place)
+        init(place, task)
         progress.say(f"init: {place} is a project now")
 
 

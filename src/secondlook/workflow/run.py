@@ -61,9 +61,18 @@ class Run:
         return cls.of_document(laid_over(*documents), source, pipelines)
 
     @classmethod
-    def load(cls, path: Path, pipelines: Sequence[Pipeline] = ()) -> "Run":
-        """Read and check a config file, the files that it extends, and the task files that it names."""
-        return cls.of_document(read(path), str(path), pipelines)
+    def load(cls, path: Path, pipelines: Sequence[Pipeline] = (), names: Iterable[str] = ()) -> "Run":
+        """Read and check a config file, the files that it extends, and the task files that it names.
+
+        Those of `names` that are task files are read as well.
+        """
+        document = read(path)
+        listed = document.content.get("tasks")
+        others = [name for name in names if re.fullmatch(NAME, name) and task_path(name).is_file()]
+        if others and isinstance(listed, list):
+            tasks = [*dict.fromkeys([*listed, *others])]
+            document = laid_over(document, Document.of({"tasks": tasks}, str(path)))
+        return cls.of_document(document, str(path), pipelines)
 
     @classmethod
     def of_document(cls, document: Document, source: str, pipelines: Sequence[Pipeline] = ()) -> "Run":

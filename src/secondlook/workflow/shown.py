@@ -27,7 +27,7 @@ def show_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipeli
 
     `names` are tasks and pipelines, without any the tasks of the config. Raises UsageError for an invalid config.
     """
-    run, rules = Run.load(config, pipelines), rules_of(pipelines)
+    run, rules = Run.load(config, pipelines, names), rules_of(pipelines)
     tasks = dict.fromkeys(task for name in names for task in tasks_of(run, name, rules)) if names else run.names
     lines = [
         f"# The config {in_comment(str(config))}. Keys that no file sets have their defaults (docs/config.md).",

@@ -83,17 +83,20 @@ def new_task(
     from secondlook.base.yamlfile import validate
     from secondlook.config.stages import IngestOptions
     from secondlook.config.task import Dataset
+    from secondlook.stages.ingest import draft_labelers
     from secondlook.stages.ingest.draft import draft, require_new, write_new
 
     if out is not None:
         require_new(out)  # before a large dataset is read
     named = {"path": str(annotations), "images": str(images) if images else None}
     content = {**named, "format": format_, "label_from": label_from}
-    text = draft(validate(Dataset, content, source="new-task"), IngestOptions())
+    dataset = validate(Dataset, content, source="new-task")
+    text = draft(dataset, IngestOptions(), draft_labelers.that_run_here().lines)
     if out is None:
         typer.echo(text)
     else:
         write_new(out, text)
+        typer.echo(f"new-task: {out} is written; look through it, then `secondlook run {out.stem}`", err=True)
 
 
 def split(

@@ -58,19 +58,28 @@ class _Seen:
         return {name: len(own) for name, own in sorted(few.items()) if not all(map(_is_no_word, own))}
 
 
-def draft(dataset: Dataset, options: IngestOptions, labelers: Sequence[str] | None = None) -> str:
+def draft(
+    dataset: Dataset, options: IngestOptions, labelers: Sequence[str] | None = None, *, usable: bool = False
+) -> str:
     """Return the text of a task file on a dataset: its classes with their counts, and what was seen in it.
 
-    `labelers` are its lines about who votes; by default DINOv2 does, in the size that suits this machine.
+    `labelers` are its lines about who votes; by default DINOv2 does, in the size that suits this machine. With `usable`
+    the dataset must be one that can be run as it is.
 
     Raises DataError where no image is there, and where no object or no label is left.
     """
     dataset = dataset.model_copy(update={"format": formats.detect(dataset)})
     seen = _Seen(dataset, ingest.ingest_path(dataset.model_copy(update={"group_by": "image"}), options))
     _require_objects(seen)
+    if usable:
+        ingest.require_useful(seen.read, options.max_reject_fraction)
     classes = draft_classes.drafted(seen.counts)
     if not classes:
         raise DataError(f"{dataset.path}: {_no_labels(seen)}")
+    if usable and sum(count > 0 for count in seen.counts.values()) == 1:
+        raise DataError(
+            f"{dataset.path}: all labels are `{seen.counts.most_common(1)[0][0]}`: nothing is to be decided."
+        )
     categories = [name for _, name in (seen.read.facts.categories if seen.read.facts else ())]
     text = [
         *_head(seen, options),

@@ -5,8 +5,10 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
+from secondlook.base.errors import UsageError
 from secondlook.base.shipped import shipped
 from secondlook.base.yamlfile import load, quoted
 from secondlook.models import hub
@@ -65,9 +67,13 @@ def that_run_here() -> Choice:
 
 
 def of_encoder(model: str) -> Choice:
-    """Return labelers of the user's own encoder: an ONNX file, else a Hub id or folder of transformers."""
+    """Return labelers of the user's own encoder: an ONNX file, else a Hub id or folder of transformers.
+
+    Raises UsageError for one that cannot be loaded on this machine.
+    """
     is_onnx = model.endswith(".onnx")
     path = Path(model)
+    _require_encoder(model, is_onnx=is_onnx)
     named = quoted(str(path.resolve()) if path.exists() else model)
     encoder = f"{{kind: onnx, model: {named}, {_IMAGENET}}}" if is_onnx else f"{{kind: transformers, model: {named}}}"
     lines = [
@@ -83,6 +89,16 @@ def of_encoder(model: str) -> Choice:
         "    own_neighbours: {kind: neighbours, encoder: own, k: 15, family: own}",
     ]
     return Choice(lines, f"they look at vectors of {model}")
+
+
+def _require_encoder(model: str, *, is_onnx: bool) -> None:
+    """Raise UsageError for an encoder that cannot be loaded on this machine."""
+    if is_onnx and not Path(model).is_file():
+        raise UsageError(f"--encoder {model}: no such file.")
+    if is_onnx and find_spec("onnxruntime") is None:
+        raise UsageError(f"--encoder {model}: needs onnxruntime; run `pip install onnxruntime` in this environment.")
+    if not Path(model).exists() and hub.known_commit(model) is None and (hub.is_offline() or not hub.answers()):
+        raise UsageError(f"--encoder {model}: is no folder here and not in the cache, and the Hub does not answer.")
 
 
 def has_gpu() -> bool:

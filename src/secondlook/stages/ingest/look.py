@@ -16,6 +16,12 @@ from secondlook.stages.ingest import draft_labelers, formats
 from secondlook.stages.ingest.draft import draft, write_new
 
 _SHOWN = 12  # classes
+_GROUPS = {
+    "auto": "those of a track, else of an image",
+    "image": "those of an image",
+    "folder": "those of a folder",
+    "regex": "those of images whose names differ only in a number",
+}
 
 
 @dataclass(frozen=True)
@@ -43,22 +49,31 @@ def write_task(asked: Asked, folder: Path, taken: Collection[str]) -> str:
     """
     path = asked.data if asked.format is not None else formats.dataset_in(asked.data)
     name = asked.name or _name_of(path, taken)
-    if not re.fullmatch(NAME, name) or name in taken:
-        raise UsageError(f"--name {name}: is taken, or has other characters than letters, digits, `_`, `-` and `.`.")
+    if name in taken:
+        raise UsageError(f"--name {name}: is a name of Second Look's own; choose another.")
+    if not re.fullmatch(NAME, name):
+        raise UsageError(f"--name {name}: has other characters than A to Z, a to z, 0 to 9, `_`, `-` and `.`.")
     file = folder / f"{name}.yaml"
     named = {"path": str(path.resolve()), "images": str(asked.images.resolve()) if asked.images else None}
+    content = {**named, "format": asked.format, "label_from": asked.label_from}
+    dataset = yamlfile.validate(Dataset, content, source="look")
     if file.exists():
         _require_same(file, named["path"], asked)
         progress.say(f"look: {file} is there and used as it stands; remove it to have it drafted again")
     else:
-        content = {**named, "format": asked.format, "label_from": asked.label_from}
         voters = draft_labelers.of_encoder(asked.encoder) if asked.encoder else draft_labelers.that_run_here()
-        text = draft(yamlfile.validate(Dataset, content, source="look"), IngestOptions(), voters.lines)
-        write_new(file, text)
+        write_new(file, draft(dataset, IngestOptions(), voters.lines, usable=True))
         for line in _choices(yamlfile.load(file)[0], voters.why):
             progress.say(f"look: {line}")
-        progress.say(f"look: all this stands in {file}: edit it, and run it again with `secondlook run {name}`")
+        progress.say(
+            f"look: all this stands in {file}; once it is edited, `secondlook run {name}` {_where(folder)}runs it again"
+        )
     return name
+
+
+def _where(tasks: Path) -> str:
+    project = tasks.parent
+    return "" if project == Path() else f"in {project} "
 
 
 def _name_of(path: Path, taken: Collection[str]) -> str:
@@ -83,6 +98,6 @@ def _choices(task: Mapping[str, Any], why: str) -> Iterator[str]:
     yield f"read as {dataset['format']}, {counted(dataset['objects'], 'object')} (`dataset`)"
     yield f"classes: {', '.join(map(str, classes[:_SHOWN]))}{more} (`classes`)"
     group_by = dataset.get("group_by", Dataset.model_fields["group_by"].default)
-    yield f"objects that belong together: {group_by} (`dataset.group_by`)"
+    yield f"objects that belong together: {_GROUPS.get(group_by.partition(':')[0], group_by)} (`dataset.group_by`)"
     yield f"labelers: {', '.join(task['labelers'])}: {why} (`labelers`)"
     yield f"they learn from the given labels of other objects, in {reference['folds']} folds (`reference`)"

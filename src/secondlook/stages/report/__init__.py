@@ -56,6 +56,7 @@ def write_report(results: Path, places: Places, options: ReportOptions) -> None:
         "rehearsal": facts.banner(instances),
         "counts": counts,
         "rejects": rejects,
+        "review_reasons": [*objects.loc[objects["action"] == "review", "reason"].value_counts().items()],
         "made_by": made_by,
         "merging": merging,
         "forecast": forecast_of(merging.buys),

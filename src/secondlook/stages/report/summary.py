@@ -48,7 +48,9 @@ def as_text(path: Path) -> str:
         lines.append(f"  wrong labels before  {content['wrong_before']} of {with_truth} with known truth")
         lines.append(f"  wrong labels after   {content['wrong_after']} of {accepted} accepted with known truth")
     if (expected := content.get("expected_wrong")) is not None:
-        lines.append(f"  expected wrong       {expected:.1f} of those accepted, by the posterior; not a guarantee")
+        accepted = content["objects"] - content["sent_to_review"]
+        expects = f"{expected:.1f} of {accepted} accepted, by the posterior; not a guarantee"
+        lines.append(f"  expected wrong       {expects if accepted else '- (no label is accepted without a person)'}")
     if net := content.get("net_effect"):
         lines.append(
             f"  net effect           {net['net']:+.0f} right labels ({net['net_low']:+.0f} to {net['net_high']:+.0f})"

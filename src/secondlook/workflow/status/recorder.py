@@ -82,7 +82,8 @@ class _Recorder(logging.Handler):
         planned = self.workflow.dag.needrun_jobs()
         steps = Counter((_task_of(job.rule, job.wildcards_dict), job.rule.name) for job in planned)
         order = {rule.name: place for place, rule in enumerate(self.workflow.rules)}
-        command = ["snakemake", *sys.argv[1:]]
+        program = sys.argv[0] if sys.argv[0].startswith("secondlook") else "snakemake"
+        command = [*program.split(), *sys.argv[1:]]
         about = {"folder": str(Path.cwd()), "command": command, "host": socket.gethostname()}
         counts = [[task, rule, number] for (task, rule), number in steps.items()]
         counts.sort(key=lambda count: (count[0], order[count[1]]))

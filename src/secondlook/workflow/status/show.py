@@ -64,12 +64,13 @@ def _summary(results: Path, state: RunState) -> str:
     command = join(map(str, about.get("command") or ["snakemake"]))
     process = f"process {about.get('pid')} on {about.get('host')}"
     failed = len(state.in_state("failed"))
+    unlock = "" if command.startswith("secondlook") else ", after `snakemake --unlock`"  # which `secondlook run` does
     ways = {
         "running": f"is running ({process})",
         "finished": "has finished",
         "failed": "failed",
         "stopped": "was stopped; the same command goes on",
-        "killed": f"was killed ({process} is gone); the same command goes on, after `snakemake --unlock`",
+        "killed": f"was killed ({process} is gone); the same command goes on{unlock}",
         "unknown": f"has not ended, and only its machine can tell whether it still works ({process})",
     }
     failures = f", {counted(failed, 'job')} failed" if failed else ""
