@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -76,11 +77,25 @@ def run(
     from secondlook.stages.report.summary import as_text
     from secondlook.workflow import launch
 
-    asked = arguments or []
+    asked, begun = arguments or [], time.time()
     if code := launch.run(asked):
+        if not launch.began_since(begun):
+            _say_why_not(launch.tasks_in(asked))
         raise typer.Exit(code)
     for file in launch.summaries(asked, registry.pipelines()):
         typer.echo(as_text(file))
+
+
+def _say_why_not(tasks: Sequence[str]) -> None:
+    """Print the troubles that `check` finds, where Snakemake did not start a job and says so in its own words."""
+    from secondlook.stages.ingest import survey
+    from secondlook.workflow import check as checking
+    from secondlook.workflow.checks.findings import DataReader
+
+    reader = DataReader(survey.glance, survey.survey)
+    report = checking.report(checking.Request(Path("config.yaml"), tasks), reader, registry.pipelines())
+    for line in report.complaint.splitlines():
+        typer.echo(f"secondlook: {line}", err=True)
 
 
 def look(

@@ -101,6 +101,18 @@ def test_a_task_that_the_config_does_not_list_can_be_named(
     assert "neither a task" not in shown.err
 
 
+def test_a_run_that_cannot_start_ends_with_the_sentences_of_check(project: Path) -> None:
+    task = yaml.safe_load((ROOT / "workflow/tasks/demo_signs.yaml").read_text())
+    (project / "tasks/mine.yaml").write_text(json.dumps({**task, "dataset": {"path": "none.json", "format": "coco"}}))
+    done = run([*SECONDLOOK, "run", "mine"], project)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("secondlook: mine: none.json is missing; ")
+    (project / "config.yaml").write_text("extends: default\nshards: many\n")
+    done = run([*SECONDLOOK, "run"], project)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("secondlook: config.yaml:2: `shards`")
+
+
 def test_two_task_files_of_one_name_are_refused(secondlook: Command, project: Path) -> None:
     (project / "workflow/tasks").mkdir(parents=True)
     for folder in ("tasks", "workflow/tasks"):

@@ -15,10 +15,12 @@ import psutil
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.base.types import NAME
+from secondlook.config.root import load_config
 from secondlook.config.task import task_path
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.project import CONFIG, require_project
 from secondlook.workflow.run import DEMO, Run
+from secondlook.workflow.status.record import newest
 
 _STATE = Path(".snakemake")
 _LOCK = _STATE / "run.lock"  # held by `secondlook run`
@@ -46,7 +48,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _with_tasks(arguments: Sequence[str]) -> list[str]:
     """Return arguments in which names of tasks, which are no targets of Snakemake, are the tasks of the config."""
-    tasks = _tasks_in(arguments)
+    tasks = tasks_in(arguments)
     others = [*arguments[len(tasks) :]]
     if not tasks:
         return others
@@ -57,7 +59,7 @@ def _with_tasks(arguments: Sequence[str]) -> list[str]:
     return [*others, "--config", setting]
 
 
-def _tasks_in(arguments: Sequence[str]) -> list[str]:
+def tasks_in(arguments: Sequence[str]) -> list[str]:
     """Return the names of tasks that arguments begin with."""
     return [*takewhile(lambda name: re.fullmatch(NAME, name) is not None and task_path(name).is_file(), arguments)]
 
@@ -124,6 +126,12 @@ def _snakemake(arguments: Sequence[str]) -> int:
     return 0
 
 
+def began_since(moment: float) -> bool:
+    """Tell whether a run of this folder began to work since a moment, in seconds of `time.time`."""
+    record = newest(Path(load_config(CONFIG).results))
+    return record is not None and record.stat().st_mtime >= moment
+
+
 def summaries(arguments: Sequence[str], pipelines: Sequence[Pipeline]) -> list[Path]:
     """Return the `summary.json` of each task that a run with `arguments` was about and that is finished."""
     from snakemake.cli import parse_args
@@ -132,7 +140,7 @@ def summaries(arguments: Sequence[str], pipelines: Sequence[Pipeline]) -> list[P
         asked = parse_args(list(arguments))[1]
     if asked.dryrun or asked.unlock:
         return []
-    tasks = _tasks_in(arguments)
+    tasks = tasks_in(arguments)
     run = Run.load(CONFIG, pipelines)
     if not tasks and (not asked.targets or "all" in asked.targets):
         tasks = [*run.names]

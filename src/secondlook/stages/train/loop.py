@@ -1,7 +1,7 @@
 """The training loop: Adam, weighted cross-entropy, early stopping on the validation loss."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -105,7 +105,10 @@ class Trainer:
         learner = self.learner()
         weight = self._class_weight(crops.target[training])
         history, best = learner.restore(resume)
-        for epoch in range(len(history), self.options.epochs):
+        epochs: Iterable[int] = range(len(history), self.options.epochs)
+        if self.workers.rank == 0:
+            epochs = progress.track(epochs, total=self.options.epochs - len(history), what="epochs")
+        for epoch in epochs:
             if history and epoch - best_of(history).epoch > self.options.patience:
                 break
             train_loss = self.train_epoch(learner, crops, training, epoch, weight)
