@@ -199,6 +199,19 @@ TROUBLES = [
         lambda: encoder(kind="timm", model="resnet5O"), "weights", "timm knows no such model", id="misspelled in timm"
     ),
     pytest.param(
+        lambda: encoder(kind="timm", model="resnet50.no_such_tag"),
+        "weights", "resnet50.no_such_tag: timm has no weights `no_such_tag` of resnet50; correct `encoders.body.model`",
+        id="tag of timm",
+    ),
+    pytest.param(
+        lambda: encoder(kind="open_clip", model="ViT-Z-99/laion2b"),
+        "weights", "ViT-Z-99/laion2b: open_clip knows no such model", id="misspelled in open_clip",
+    ),
+    pytest.param(
+        lambda: encoder(kind="open_clip", model="ViT-B-32/no_such_tag"),
+        "weights", "open_clip has no weights `no_such_tag` of ViT-B-32", id="tag of open_clip",
+    ),
+    pytest.param(
         lambda: encoder(kind="open_clip", model=broken_weights("w", config__json="{}")),
         "weights", "w: holds no open_clip_config.json", id="open_clip",
     ),
@@ -255,6 +268,9 @@ TROUBLES = [
     pytest.param(tiny_shards, "shards", "its limit is 60 minutes; set `shards", id="shards do not fit"),
     pytest.param(
         lambda: Path("results").write_text(""), "permission", "results is a file, where a folder must be", id="results"
+    ),
+    pytest.param(
+        lambda: Path("results").symlink_to("none"), "permission", "results is a link to nothing", id="results nowhere"
     ),
     pytest.param(lambda: Path("logs").symlink_to("none"), "permission", "logs is a link to nothing", id="logs"),
     pytest.param(

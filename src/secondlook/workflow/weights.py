@@ -20,6 +20,7 @@ from secondlook.workflow.vlm_ids import NamedVlm, vlms_of
 # the same weights in the formats of other libraries, which are not used here
 _FOREIGN = ["*.h5", "*.msgpack", "*.onnx", "*.gguf", "*.ot", "*.pt", "*.pth", "*.ckpt", "original/*", "onnx/*"]
 _MODEL_FILES = {".onnx", ".pt", ".pth", ".safetensors"}
+_LOCAL = "local-dir:"  # before a path, for timm and open_clip
 _ADDRESS = re.compile(r"\Ahttps?://(huggingface\.co/)?")
 
 
@@ -61,7 +62,7 @@ def checkpoints_of(run: Run, task: str) -> Iterator[Checkpoint]:
     ]  # fmt: skip
     if labelers.show_cutouts():
         checkpoints.append(Checkpoint("transformers", config.cutout.segmenter, config.cutout.revision))
-    yield from (one for one in checkpoints if one is not None and not Path(one.name).exists())
+    yield from (one for one in checkpoints if one is not None and not _is_here(one.name))
 
 
 def absent(run: Run, task: str) -> Iterator[tuple[str, str]]:
@@ -99,13 +100,15 @@ def models_of_task(run: Run, task: str) -> Iterator[LocalModel]:
     for name in labelers.encoders():
         encoder = config.encoders[name]
         if encoder.model is not None:
-            yield LocalModel(f"encoders.{name}.model", encoder.model, encoder.kind, is_file=encoder.kind == "onnx")
+            model = encoder.model.removeprefix(_LOCAL)
+            yield LocalModel(f"encoders.{name}.model", model, encoder.kind, is_file=encoder.kind == "onnx")
     for name in sorted(labelers.trained()):
         if name in config.classifiers:
             training = config.classifiers[name]
-            yield LocalModel(f"classifiers.{name}.model", training.model, "timm", with_weights=training.pretrained)
-        elif name in config.vlms and (model := config.vlms[name].model) is not None:
-            yield LocalModel(f"vlms.{name}.model", model, "vlm")
+            model = training.model.removeprefix(_LOCAL)
+            yield LocalModel(f"classifiers.{name}.model", model, "timm", with_weights=training.pretrained)
+        elif name in config.vlms and (vlm := config.vlms[name].model) is not None:
+            yield LocalModel(f"vlms.{name}.model", vlm, "vlm")
     if labelers.show_cutouts():
         yield LocalModel("cutout.segmenter", config.cutout.segmenter, "segmenter")
 
@@ -125,6 +128,10 @@ def is_path(name: str) -> bool:
     path = Path(name)
     in_folder = path.parent != Path() and path.parent.is_dir()
     return in_folder or path.suffix in _MODEL_FILES or name.startswith((".", "/", "~"))
+
+
+def _is_here(name: str) -> bool:
+    return name.startswith(_LOCAL) or Path(name).exists()
 
 
 def _of_vlm(vlm: NamedVlm) -> Checkpoint:

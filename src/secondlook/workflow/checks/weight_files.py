@@ -273,13 +273,23 @@ def _instead(folder: Path) -> str:
 @cache
 def timm_knows(name: str) -> bool:
     """Tell whether the installed timm has an architecture, by its source: importing timm takes seconds."""
+    base = re.escape(name.partition(".")[0])
+    return _timm_has(rf"^def {base}\(|['\"]{base}['\"]\s*:")
+
+
+@cache
+def timm_names(name: str) -> bool:
+    """Tell whether the source of the installed timm has an architecture with a tag as a text; it may build others."""
+    return _timm_has(rf"['\"]{re.escape(name)}['\"]\s*:")
+
+
+def _timm_has(pattern: str) -> bool:
     spec = find_spec("timm")
     if spec is None or not spec.submodule_search_locations:
         return True
-    base = re.escape(name.partition(".")[0])
-    pattern = re.compile(rf"^def {base}\(|['\"]{base}['\"]\s*:".encode(), re.MULTILINE)
+    compiled = re.compile(pattern.encode(), re.MULTILINE)
     files = (Path(spec.submodule_search_locations[0]) / "models").rglob("*.py")
-    return any(pattern.search(path.read_bytes()) for path in files)
+    return any(compiled.search(path.read_bytes()) for path in files)
 
 
 @cache
