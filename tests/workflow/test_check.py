@@ -137,6 +137,32 @@ def no_reference_images() -> None:
     remove("data/reference")
 
 
+def some_images() -> None:
+    """Take the last images of many away, which the first ones do not show."""
+    dataset(["stop", "yield"] * 40, images=40)
+    for number in range(4, 30):
+        write_image(Path(f"data/images/{number}.jpg"), seed=number)
+
+
+def no_area() -> None:
+    boxes = json.loads(Path("data/a.json").read_text())
+    for box in boxes["annotations"][:3]:
+        box["bbox"][2] = 0
+    write_json(Path("data/a.json"), boxes)
+
+
+def other_sizes() -> None:
+    content = json.loads(Path("data/a.json").read_text())
+    for image in content["images"]:
+        image["width"] = 640
+    write_json(Path("data/a.json"), content)
+
+
+def truth() -> None:
+    Path("truth.csv").write_text("a,b\n1,2\n")
+    task_file(dataset={"path": "data/a.json", "images": "data/images", "truth": "truth.csv"})
+
+
 def tiny_shards() -> None:
     config_file(shards=1, encoders={"body": {"kind": "transformers", "model": "facebook/dinov2-giant",
                                              "resources": {"runtime": 60}}})  # fmt: skip
@@ -149,7 +175,11 @@ def own_key(**content: Any) -> Plant:
 
 
 TROUBLES = [
-    pytest.param(no_images, "data", "none of the first 4 images can be used", id="images gone"),
+    pytest.param(no_images, "data", "none of the 4 images looked for can be used", id="images gone"),
+    pytest.param(some_images, "data", "20 of 82 objects (24.4%) will be refused, more than", id="a quarter gone"),
+    pytest.param(no_area, "data", "3 of 10 objects (30.0%) will be refused, more than", id="boxes without area"),
+    pytest.param(other_sizes, "data", "the annotations say 640x48 px", id="other sizes"),
+    pytest.param(truth, "data", "truth.csv", id="truth"),
     pytest.param(images_elsewhere, "data", "data/images is missing; put the data there", id="image folder gone"),
     pytest.param(other_images, "data", "0.jpg: no such file", id="other images"),
     pytest.param(no_reference_images, "data", "data/reference", id="reference gone"),
@@ -447,12 +477,14 @@ def test_data_is_counted_where_it_is_asked_for(secondlook: Command) -> None:
 @pytest.mark.usefixtures("project")
 def test_an_image_lost_among_others_is_a_note(secondlook: Command) -> None:
     Path("data/images/2.jpg").unlink()
+    config_file(ingest={"max_reject_fraction": 0.5})
     code, found = checked(secondlook)
     (note,) = found["notes"]
     assert (code, note["kind"], note["task"]) == (0, "data", "signs")
     assert note["message"].startswith(
-        "data/a.json: 1 of the first 4 images cannot be used; the first: data/images/2.jpg"
+        "data/a.json: 1 of 4 images cannot be used; the first: data/images/2.jpg"
     )
+    config_file()
     code, found = checked(secondlook, "--data")
     assert (code, [kind for kind, _ in said(found["troubles"])]) == (1, ["data"]), "a quarter is lost"
 
