@@ -144,6 +144,11 @@ def some_images() -> None:
         write_image(Path(f"data/images/{number}.jpg"), seed=number)
 
 
+def one_label(**reference: Any) -> None:
+    dataset(["stop"] * 8)
+    task_file(reference=reference)
+
+
 def no_area() -> None:
     boxes = json.loads(Path("data/a.json").read_text())
     for box in boxes["annotations"][:3]:
@@ -197,6 +202,14 @@ TROUBLES = [
     ),
     pytest.param(lambda: task_file(classes=["stop"]), "classes", "`stop` is its only class", id="one class"),
     pytest.param(lambda: task_file(reference={}), "reference", "means learn from a reference", id="no reference"),
+    pytest.param(
+        lambda: one_label(own="out_of_fold"), "reference", "all objects that teach means are `stop`",
+        id="one class out of fold",
+    ),
+    pytest.param(
+        lambda: config_file(labelers={"means": {"kind": "probe", "encoder": "body"}}) or remove("data/reference/yield"),
+        "reference", "all objects that teach means are `stop`, and two classes", id="one class of the reference",
+    ),
     pytest.param(
         lambda: encoder(kind="transformers", model=broken_weights("w", readme__md="hello")),
         "weights", "w: holds no config.json (it holds readme.md); correct `encoders.body.model`", id="no config.json",
@@ -305,6 +318,10 @@ TROUBLES = [
     pytest.param(lambda: Path("logs").symlink_to("none"), "permission", "logs is a link to nothing", id="logs"),
     pytest.param(
         lambda: broken_weights("results/signs", crop=""), "permission", "results/signs/crop is a file", id="a stage"
+    ),
+    pytest.param(
+        lambda: broken_weights("results/signs/label", means=""), "permission", "results/signs/label/means is a file",
+        id="a labeler",
     ),
 ]  # fmt: skip
 
@@ -416,6 +433,30 @@ def test_only_what_concerns_the_asked_tasks_counts(secondlook: Command) -> None:
 
 
 @pytest.mark.usefixtures("project")
+def test_annotations_that_cannot_be_read_hide_no_other_task(secondlook: Command) -> None:
+    config_file(tasks=["signs.yaml", "cars.yaml", "dogs.yaml"])
+    task_file(classes=["stop"])
+    Path("signs.yaml").rename("cars.yaml")
+    task_file()
+    Path("signs.yaml").rename("dogs.yaml")
+    Path("data/b.json").write_text("[")
+    task_file(dataset={"path": "data/b.json", "images": "data/images", "format": "coco"})
+    code, found = checked(secondlook)
+    assert (code, [*found["tasks"]]) == (1, ["signs", "cars", "dogs"])
+    assert [one["task"] for one in found["troubles"]] == ["signs", "cars", "cars"]
+    assert found["troubles"][0]["message"].startswith("data/b.json:1: is not valid JSON")
+
+
+@pytest.mark.usefixtures("project")
+def test_an_own_fraction_that_leaves_no_reference(secondlook: Command) -> None:
+    task_file(reference={"own_fraction": 0.0001})
+    assert checked(secondlook)[0] == 0
+    code, found = checked(secondlook, "--data")
+    assert (code, [kind for kind, _ in said(found["troubles"])]) == (1, ["reference"])
+    assert "`own_fraction` (0.0001) leaves means no object" in found["troubles"][0]["message"]
+
+
+@pytest.mark.usefixtures("project")
 def test_jobs_that_a_profile_sends_elsewhere_need_no_gpu_here(
     secondlook: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -481,9 +522,7 @@ def test_an_image_lost_among_others_is_a_note(secondlook: Command) -> None:
     code, found = checked(secondlook)
     (note,) = found["notes"]
     assert (code, note["kind"], note["task"]) == (0, "data", "signs")
-    assert note["message"].startswith(
-        "data/a.json: 1 of 4 images cannot be used; the first: data/images/2.jpg"
-    )
+    assert note["message"].startswith("data/a.json: 1 of 4 images cannot be used; the first: data/images/2.jpg")
     config_file()
     code, found = checked(secondlook, "--data")
     assert (code, [kind for kind, _ in said(found["troubles"])]) == (1, ["data"]), "a quarter is lost"

@@ -10,6 +10,7 @@ from secondlook.base.text import counted
 from secondlook.config.task import Dataset
 from secondlook.io import packed
 from secondlook.io.surveys import Glance, Survey
+from secondlook.workflow.checks import references
 from secondlook.workflow.checks.findings import Asked, Finding
 from secondlook.workflow.run import DEMO, Run
 
@@ -27,9 +28,11 @@ def look(asked: Asked) -> Iterator[Finding]:
         elif survey is not None and survey.stops is not None:
             yield _stopped(task, survey)
         else:
-            yield from _glanced(asked, task)
+            yield from _glanced(asked, task, is_read=survey is not None)
         if isinstance(survey, Survey):
             yield from _of_survey(task, survey)
+            if survey.stops is None:
+                yield from references.too_little(asked, task, survey.by_class, survey.reference)
     for pipeline in asked.pipelines:
         for path in pipeline.data(asked.run):
             if not Path(path).exists():
@@ -78,7 +81,7 @@ def _of_survey(task: str, survey: Survey) -> Iterator[Finding]:
 _ALIASES = "make them aliases of the classes that they mean, or correct `label_from` or `select`"
 
 
-def _glanced(asked: Asked, task: str) -> Iterator[Finding]:
+def _glanced(asked: Asked, task: str, *, is_read: bool) -> Iterator[Finding]:
     """Yield what the first entries of the datasets show."""
     spec, glances, path = asked.run.tasks[task], list[Glance](), ""
     for dataset in (spec.dataset, *spec.reference.sources):
@@ -101,6 +104,9 @@ def _glanced(asked: Asked, task: str) -> Iterator[Finding]:
     rejects = spec.unknown_labels == "reject"
     if whole and (not rejects or all(one.matched for one in glances)):
         yield from _of_shares(task, glances, asked.config(task).ingest.max_reject_fraction, unknown_rejected=rejects)
+    if whole and not is_read and not spec.reference.own_fraction and glances[0].matched:
+        sources = sum((Counter(one.by_class) for one in glances[1:]), Counter[str]())
+        yield from references.too_little(asked, task, glances[0].by_class, sources)
 
 
 def _of_images(task: str, glance: Glance) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
-"""Do labelers that learn from a reference have one?"""
+"""Do labelers that learn from a reference have one, and of more than one class?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from secondlook.workflow.checks.findings import Asked, Finding
 
@@ -18,6 +18,24 @@ def look(asked: Asked) -> Iterator[Finding]:
                 "`own_fraction` or `own: out_of_fold`"
             )
             yield Finding("reference", task, message)
+
+
+def too_little(asked: Asked, task: str, own: Mapping[str, int], sources: Mapping[str, int]) -> Iterator[Finding]:
+    """Yield that labelers stop at what they would learn: objects of the dataset and of the reference, by class."""
+    spec = asked.run.tasks[task]
+    learners = [name for name in asked.labelers(task).names if _learns(asked, task, name)]
+    out_of_fold = spec.reference.own is not None
+    if len(spec.classes) == 1 or not learners or (out_of_fold and (spec.rehearsal or spec.reference.reviewed)):
+        return  # which says more, or makes other classes of some labels
+    taught = sorted({name for counts in (own if out_of_fold else {}, sources) for name in counts if counts[name]})
+    probes = [name for name in learners if asked.labelers(task)[name].kind == "probe"]
+    if not taught and spec.reference.own_fraction:
+        share = f"`own_fraction` ({spec.reference.own_fraction:g})"
+        message = f"{share} leaves {', '.join(learners)} no object to learn from"
+        yield Finding("reference", task, f"{message}; raise it, or add reference `sources`")
+    elif len(taught) == 1 and (out_of_fold or probes):
+        message = f"all objects that teach {', '.join(learners if out_of_fold else probes)} are `{taught[0]}`"
+        yield Finding("reference", task, f"{message}, and two classes are needed; add reference `sources` of others")
 
 
 def _learns(asked: Asked, task: str, name: str) -> bool:
