@@ -230,6 +230,36 @@ TROUBLES = [
         "weights", "w: holds no weights (model.safetensors or pytorch_model.bin)", id="no weights",
     ),
     pytest.param(
+        lambda: encoder(
+            kind="transformers",
+            model=broken_weights("w", config__json='{"model_type": "dinov2"}', preprocessor_config__json="{"),
+        ),
+        "weights", "preprocessor_config.json is no JSON", id="broken preprocessor",
+    ),
+    pytest.param(
+        lambda: encoder(kind="transformers", model=broken_weights("w", config__json='{"model_type": "llama"}')),
+        "weights", "its `model_type` is `llama`, which is that of a language model", id="language model",
+    ),
+    pytest.param(
+        lambda: config_file(encoders={"body": {"kind": "transformers", "pooling": "head",
+                                               "model": str(tiny_models.tiny_dinov2(Path("w")))}},
+                            labelers={"means": {"kind": "clip_zeroshot", "encoder": "body"}}),
+        "weights", "w: holds no tokenizer, so that it reads no names", id="no text",
+    ),
+    pytest.param(
+        lambda: vlm(model=broken_weights("w", config__json='{"model_type": "llava"}', processor_config__json="{}",
+                                         tokenizer__json="{}")),
+        "weights", "w: holds no chat template", id="no chat template",
+    ),
+    pytest.param(
+        lambda: classifier(weights=broken_weights(".", a__pth=b"\x80") + "/a.pth", model="nosuchnet"),
+        "weights", "its `model` is `nosuchnet`, which the installed timm", id="architecture of a file",
+    ),
+    pytest.param(
+        lambda: (encoder(kind="timm", model="w", reference_pt="vectors"), task_file(reference={})),
+        "reference", "vectors, the `reference_pt` of body, is missing; put the vectors there", id="reference_pt gone",
+    ),
+    pytest.param(
         lambda: vlm(model=broken_weights("w", config__json='{"model_type": "dinov2"}')),
         "weights", "its `model_type` is `dinov2`, which is not that of a VLM", id="no VLM",
     ),

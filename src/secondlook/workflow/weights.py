@@ -20,6 +20,7 @@ from secondlook.workflow.vlm_ids import NamedVlm, vlms_of
 # the same weights in the formats of other libraries, which are not used here
 _FOREIGN = ["*.h5", "*.msgpack", "*.onnx", "*.gguf", "*.ot", "*.pt", "*.pth", "*.ckpt", "original/*", "onnx/*"]
 _MODEL_FILES = {".onnx", ".pt", ".pth", ".safetensors"}
+_READ_TEXT = {"clip_zeroshot", "attribute_completion"}
 _LOCAL = "local-dir:"  # before a path, for timm and open_clip
 _ADDRESS = re.compile(r"\Ahttps?://(huggingface\.co/)?")
 
@@ -81,7 +82,8 @@ class LocalModel:
     """A model that a task names, by a key of the config, and what loads it from the disk where it is there.
 
     `is_file`: it can only be a file. `with_weights`: the weights are loaded, not only the architecture. `beside` is the
-    file that names its outputs.
+    file that names its outputs, `architecture` the network of timm that a file of weights is for. `answers`: it gets
+    prompts as they are. `reads_text`: it embeds sentences too.
     """
 
     key: str
@@ -90,18 +92,22 @@ class LocalModel:
     is_file: bool = False
     with_weights: bool = True
     beside: str | None = None
+    architecture: str | None = None
+    answers: bool = False
+    reads_text: bool = False
 
 
 def models_of_task(run: Run, task: str) -> Iterator[LocalModel]:
     """Yield the models that a task names: of the Hub, in folders, and in files."""
     config, labelers = run.config_of(task), run.labelers_of(task)
+    reading = {labelers.encoder(name) for name in labelers.names if labelers[name].kind in _READ_TEXT}
     for name in labelers.names:
         yield from _models_of_labeler(f"labelers.{name}", labelers[name])
     for name in labelers.encoders():
         encoder = config.encoders[name]
         if encoder.model is not None:
-            model = encoder.model.removeprefix(_LOCAL)
-            yield LocalModel(f"encoders.{name}.model", model, encoder.kind, is_file=encoder.kind == "onnx")
+            model, is_file = encoder.model.removeprefix(_LOCAL), encoder.kind == "onnx"
+            yield LocalModel(f"encoders.{name}.model", model, encoder.kind, is_file, reads_text=name in reading)
     for name in sorted(labelers.trained()):
         if name in config.classifiers:
             training = config.classifiers[name]
@@ -115,12 +121,13 @@ def models_of_task(run: Run, task: str) -> Iterator[LocalModel]:
 
 def _models_of_labeler(key: str, spec: Labeler) -> Iterator[LocalModel]:
     if spec.made_elsewhere:
-        yield LocalModel(key, spec.made_elsewhere, "classifier", is_file=True, beside=spec.beside)
+        beside, architecture = spec.beside, spec.loads
+        yield LocalModel(key, spec.made_elsewhere, "classifier", is_file=True, beside=beside, architecture=architecture)
     if spec.beside:
         yield LocalModel(key, spec.beside, "mapping", is_file=True)
     if spec.checkpoint is not None:
         library = "server" if spec.checkpoint.library == "server" else "vlm"
-        yield LocalModel(f"{key}.model", spec.checkpoint.name, library)
+        yield LocalModel(f"{key}.model", spec.checkpoint.name, library, answers=library == "vlm")
 
 
 def is_path(name: str) -> bool:

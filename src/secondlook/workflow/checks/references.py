@@ -1,6 +1,7 @@
 """Do labelers that learn from a reference have one, and of more than one class?"""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from secondlook.workflow.checks.findings import Asked, Finding
 
@@ -9,6 +10,7 @@ def look(asked: Asked) -> Iterator[Finding]:
     """Yield the labelers of a task without a reference that have nothing to learn from."""
     for task in asked.tasks:
         reference = asked.run.tasks[task].reference
+        yield from _of_imported(asked, task)
         if reference.sources or reference.own is not None or reference.own_fraction:
             continue
         untaught = [name for name in asked.labelers(task).names if _learns(asked, task, name)]
@@ -18,6 +20,18 @@ def look(asked: Asked) -> Iterator[Finding]:
                 "`own_fraction` or `own: out_of_fold`"
             )
             yield Finding("reference", task, message)
+
+
+def _of_imported(asked: Asked, task: str) -> Iterator[Finding]:
+    """Yield the reference vectors that are not there: they are then made here, where the task has a reference."""
+    reference = asked.run.tasks[task].reference
+    has_one = bool(reference.sources or reference.own is not None or reference.own_fraction)
+    for name in asked.labelers(task).encoders():
+        folder = asked.config(task).encoders[name].reference_pt
+        if folder is not None and not Path(folder).exists():
+            way = "the vectors are made here" if has_one else "put the vectors there, or give `reference` a source"
+            message = f"{folder}, the `reference_pt` of {name}, is missing; {way}"
+            yield Finding("reference", task, message, "note" if has_one else "trouble")
 
 
 def too_little(asked: Asked, task: str, own: Mapping[str, int], sources: Mapping[str, int]) -> Iterator[Finding]:
