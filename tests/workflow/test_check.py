@@ -185,6 +185,11 @@ TROUBLES = [
     pytest.param(no_area, "data", "3 of 10 objects (30.0%) will be refused, more than", id="boxes without area"),
     pytest.param(other_sizes, "data", "the annotations say 640x48 px", id="other sizes"),
     pytest.param(truth, "data", "truth.csv", id="truth"),
+    pytest.param(
+        lambda: task_file(dataset={"path": broken_weights("set", a__csv="filename,class,xmin,ymin,xmax,ymax\n") + "/a.csv",
+                                   "images": "data/images", "format": "csv"}),
+        "data", "set/a.csv: has no row below its columns", id="empty table",
+    ),
     pytest.param(images_elsewhere, "data", "data/images is missing; put the data there", id="image folder gone"),
     pytest.param(other_images, "data", "0.jpg: no such file", id="other images"),
     pytest.param(no_reference_images, "data", "data/reference", id="reference gone"),
