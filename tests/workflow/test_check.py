@@ -20,6 +20,7 @@ from make_records import read_rows
 from secondlook.io import imagefiles
 from secondlook.workflow import checks
 
+COLUMNS = "filename,class,xmin,ymin,xmax,ymax\n"
 ENCODER = {"kind": "hog"}
 LABELER = {"kind": "prototype", "encoder": "body"}
 Plant = Callable[[], Any]
@@ -186,8 +187,8 @@ TROUBLES = [
     pytest.param(other_sizes, "data", "the annotations say 640x48 px", id="other sizes"),
     pytest.param(truth, "data", "truth.csv", id="truth"),
     pytest.param(
-        lambda: task_file(dataset={"path": broken_weights("set", a__csv="filename,class,xmin,ymin,xmax,ymax\n") + "/a.csv",
-                                   "images": "data/images", "format": "csv"}),
+        lambda: task_file(dataset={"path": broken_weights("set", a__csv=COLUMNS) + "/a.csv", "images": "data/images",
+                                   "format": "csv"}),
         "data", "set/a.csv: has no row below its columns", id="empty table",
     ),
     pytest.param(images_elsewhere, "data", "data/images is missing; put the data there", id="image folder gone"),

@@ -13,7 +13,7 @@ from secondlook.io.records import RefusedError
 from secondlook.io.surveys import Glance, Survey
 from secondlook.stages import ingest
 from secondlook.stages.ingest.labels import LabelRules, read_truth, select_and_resolve, source_rules
-from secondlook.stages.ingest.objects import Checker
+from secondlook.stages.ingest.objects import Checker, checked_box
 from secondlook.stages.ingest.sink import Rows
 from secondlook.stages.ingest.source import AboutImage, Background, SourceObject, without_blank_names
 from secondlook.stages.ingest.tally import Tally
@@ -114,7 +114,7 @@ class _Seen:
 
     def _count_of_image(self, entry: SourceObject) -> None:
         try:
-            self.checker.box_of(entry)
+            checked_box(entry.box_xywh, in_fractions=entry.in_fractions)
         except RefusedError as refusal:
             self.counts["spoilt"] += 1
             self.first_spoilt = self.first_spoilt or f"{legible(entry.image)}: {refusal.detail}"
