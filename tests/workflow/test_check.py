@@ -20,6 +20,7 @@ from make_records import read_rows
 from secondlook.io import imagefiles
 from secondlook.workflow import checks
 
+COLUMNS = "filename,class,xmin,ymin,xmax,ymax\n"
 ENCODER = {"kind": "hog"}
 LABELER = {"kind": "prototype", "encoder": "body"}
 Plant = Callable[[], Any]
@@ -137,6 +138,37 @@ def no_reference_images() -> None:
     remove("data/reference")
 
 
+def some_images() -> None:
+    """Take the last images of many away, which the first ones do not show."""
+    dataset(["stop", "yield"] * 40, images=40)
+    for number in range(4, 30):
+        write_image(Path(f"data/images/{number}.jpg"), seed=number)
+
+
+def one_label(**reference: Any) -> None:
+    dataset(["stop"] * 8)
+    task_file(reference=reference)
+
+
+def no_area() -> None:
+    boxes = json.loads(Path("data/a.json").read_text())
+    for box in boxes["annotations"][:3]:
+        box["bbox"][2] = 0
+    write_json(Path("data/a.json"), boxes)
+
+
+def other_sizes() -> None:
+    content = json.loads(Path("data/a.json").read_text())
+    for image in content["images"]:
+        image["width"] = 640
+    write_json(Path("data/a.json"), content)
+
+
+def truth() -> None:
+    Path("truth.csv").write_text("a,b\n1,2\n")
+    task_file(dataset={"path": "data/a.json", "images": "data/images", "truth": "truth.csv"})
+
+
 def tiny_shards() -> None:
     config_file(shards=1, encoders={"body": {"kind": "transformers", "model": "facebook/dinov2-giant",
                                              "resources": {"runtime": 60}}})  # fmt: skip
@@ -149,7 +181,16 @@ def own_key(**content: Any) -> Plant:
 
 
 TROUBLES = [
-    pytest.param(no_images, "data", "none of the first 4 images can be used", id="images gone"),
+    pytest.param(no_images, "data", "none of the 4 images looked for can be used", id="images gone"),
+    pytest.param(some_images, "data", "20 of 82 objects (24.4%) will be refused, more than", id="a quarter gone"),
+    pytest.param(no_area, "data", "3 of 10 objects (30.0%) will be refused, more than", id="boxes without area"),
+    pytest.param(other_sizes, "data", "the annotations say 640x48 px", id="other sizes"),
+    pytest.param(truth, "data", "truth.csv", id="truth"),
+    pytest.param(
+        lambda: task_file(dataset={"path": broken_weights("set", a__csv=COLUMNS) + "/a.csv", "images": "data/images",
+                                   "format": "csv"}),
+        "data", "set/a.csv: has no row below its columns", id="empty table",
+    ),
     pytest.param(images_elsewhere, "data", "data/images is missing; put the data there", id="image folder gone"),
     pytest.param(other_images, "data", "0.jpg: no such file", id="other images"),
     pytest.param(no_reference_images, "data", "data/reference", id="reference gone"),
@@ -167,6 +208,14 @@ TROUBLES = [
     ),
     pytest.param(lambda: task_file(classes=["stop"]), "classes", "`stop` is its only class", id="one class"),
     pytest.param(lambda: task_file(reference={}), "reference", "means learn from a reference", id="no reference"),
+    pytest.param(
+        lambda: one_label(own="out_of_fold"), "reference", "all objects that teach means are `stop`",
+        id="one class out of fold",
+    ),
+    pytest.param(
+        lambda: config_file(labelers={"means": {"kind": "probe", "encoder": "body"}}) or remove("data/reference/yield"),
+        "reference", "all objects that teach means are `stop`, and two classes", id="one class of the reference",
+    ),
     pytest.param(
         lambda: encoder(kind="transformers", model=broken_weights("w", readme__md="hello")),
         "weights", "w: holds no config.json (it holds readme.md); correct `encoders.body.model`", id="no config.json",
@@ -187,6 +236,36 @@ TROUBLES = [
         "weights", "w: holds no weights (model.safetensors or pytorch_model.bin)", id="no weights",
     ),
     pytest.param(
+        lambda: encoder(
+            kind="transformers",
+            model=broken_weights("w", config__json='{"model_type": "dinov2"}', preprocessor_config__json="{"),
+        ),
+        "weights", "preprocessor_config.json is no JSON", id="broken preprocessor",
+    ),
+    pytest.param(
+        lambda: encoder(kind="transformers", model=broken_weights("w", config__json='{"model_type": "llama"}')),
+        "weights", "its `model_type` is `llama`, which is that of a language model", id="language model",
+    ),
+    pytest.param(
+        lambda: config_file(encoders={"body": {"kind": "transformers", "pooling": "head",
+                                               "model": str(tiny_models.tiny_dinov2(Path("w")))}},
+                            labelers={"means": {"kind": "clip_zeroshot", "encoder": "body"}}),
+        "weights", "w: holds no tokenizer, so that it reads no names", id="no text",
+    ),
+    pytest.param(
+        lambda: vlm(model=broken_weights("w", config__json='{"model_type": "llava"}', processor_config__json="{}",
+                                         tokenizer__json="{}")),
+        "weights", "w: holds no chat template", id="no chat template",
+    ),
+    pytest.param(
+        lambda: classifier(weights=broken_weights(".", a__pth=b"\x80") + "/a.pth", model="nosuchnet"),
+        "weights", "its `model` is `nosuchnet`, which the installed timm", id="architecture of a file",
+    ),
+    pytest.param(
+        lambda: (encoder(kind="timm", model="w", reference_pt="vectors"), task_file(reference={})),
+        "reference", "vectors, the `reference_pt` of body, is missing; put the vectors there", id="reference_pt gone",
+    ),
+    pytest.param(
         lambda: vlm(model=broken_weights("w", config__json='{"model_type": "dinov2"}')),
         "weights", "its `model_type` is `dinov2`, which is not that of a VLM", id="no VLM",
     ),
@@ -197,6 +276,19 @@ TROUBLES = [
     ),
     pytest.param(
         lambda: encoder(kind="timm", model="resnet5O"), "weights", "timm knows no such model", id="misspelled in timm"
+    ),
+    pytest.param(
+        lambda: encoder(kind="timm", model="resnet50.no_such_tag"),
+        "weights", "resnet50.no_such_tag: timm has no weights `no_such_tag` of resnet50; correct `encoders.body.model`",
+        id="tag of timm",
+    ),
+    pytest.param(
+        lambda: encoder(kind="open_clip", model="ViT-Z-99/laion2b"),
+        "weights", "ViT-Z-99/laion2b: open_clip knows no such model", id="misspelled in open_clip",
+    ),
+    pytest.param(
+        lambda: encoder(kind="open_clip", model="ViT-B-32/no_such_tag"),
+        "weights", "open_clip has no weights `no_such_tag` of ViT-B-32", id="tag of open_clip",
     ),
     pytest.param(
         lambda: encoder(kind="open_clip", model=broken_weights("w", config__json="{}")),
@@ -256,9 +348,16 @@ TROUBLES = [
     pytest.param(
         lambda: Path("results").write_text(""), "permission", "results is a file, where a folder must be", id="results"
     ),
+    pytest.param(
+        lambda: Path("results").symlink_to("none"), "permission", "results is a link to nothing", id="results nowhere"
+    ),
     pytest.param(lambda: Path("logs").symlink_to("none"), "permission", "logs is a link to nothing", id="logs"),
     pytest.param(
         lambda: broken_weights("results/signs", crop=""), "permission", "results/signs/crop is a file", id="a stage"
+    ),
+    pytest.param(
+        lambda: broken_weights("results/signs/label", means=""), "permission", "results/signs/label/means is a file",
+        id="a labeler",
     ),
 ]  # fmt: skip
 
@@ -370,6 +469,30 @@ def test_only_what_concerns_the_asked_tasks_counts(secondlook: Command) -> None:
 
 
 @pytest.mark.usefixtures("project")
+def test_annotations_that_cannot_be_read_hide_no_other_task(secondlook: Command) -> None:
+    config_file(tasks=["signs.yaml", "cars.yaml", "dogs.yaml"])
+    task_file(classes=["stop"])
+    Path("signs.yaml").rename("cars.yaml")
+    task_file()
+    Path("signs.yaml").rename("dogs.yaml")
+    Path("data/b.json").write_text("[")
+    task_file(dataset={"path": "data/b.json", "images": "data/images", "format": "coco"})
+    code, found = checked(secondlook)
+    assert (code, [*found["tasks"]]) == (1, ["signs", "cars", "dogs"])
+    assert [one["task"] for one in found["troubles"]] == ["signs", "cars", "cars"]
+    assert found["troubles"][0]["message"].startswith("data/b.json:1: is not valid JSON")
+
+
+@pytest.mark.usefixtures("project")
+def test_an_own_fraction_that_leaves_no_reference(secondlook: Command) -> None:
+    task_file(reference={"own_fraction": 0.0001})
+    assert checked(secondlook)[0] == 0
+    code, found = checked(secondlook, "--data")
+    assert (code, [kind for kind, _ in said(found["troubles"])]) == (1, ["reference"])
+    assert "`own_fraction` (0.0001) leaves means no object" in found["troubles"][0]["message"]
+
+
+@pytest.mark.usefixtures("project")
 def test_jobs_that_a_profile_sends_elsewhere_need_no_gpu_here(
     secondlook: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -431,12 +554,12 @@ def test_data_is_counted_where_it_is_asked_for(secondlook: Command) -> None:
 @pytest.mark.usefixtures("project")
 def test_an_image_lost_among_others_is_a_note(secondlook: Command) -> None:
     Path("data/images/2.jpg").unlink()
+    config_file(ingest={"max_reject_fraction": 0.5})
     code, found = checked(secondlook)
     (note,) = found["notes"]
     assert (code, note["kind"], note["task"]) == (0, "data", "signs")
-    assert note["message"].startswith(
-        "data/a.json: 1 of the first 4 images cannot be used; the first: data/images/2.jpg"
-    )
+    assert note["message"].startswith("data/a.json: 1 of 4 images cannot be used; the first: data/images/2.jpg")
+    config_file()
     code, found = checked(secondlook, "--data")
     assert (code, [kind for kind, _ in said(found["troubles"])]) == (1, ["data"]), "a quarter is lost"
 

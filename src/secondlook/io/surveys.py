@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Glance:
-    """The first entries of one dataset of a task, of which only a few images were opened.
+    """The first entries of one dataset of a task, of which only some images were opened.
 
     `entries` were read, all of them if `whole`; `refused` of them are no objects, with the sentence on the first.
-    `selected` objects are not left out by the selection, `labelled` ones
-    have a label, `matched` ones one that is a class; `unmatched` counts the other labels. `looked_for` are the images
-    that were looked for, `lost` those that cannot be used, with the sentence on the first.
+    `selected` objects are not left out by the selection, `labelled` ones have a label, `matched` ones one that is a
+    class, counted `by_class`; `unmatched` counts the other labels. `spoilt` entries will be refused whatever their
+    image is, with the sentence on the first. `looked_for` are the images that were looked for, `lost` those that
+    cannot be used, with the sentence on the first, and `lost_objects` those that will be refused because of them.
     """
 
     path: str
@@ -22,8 +23,12 @@ class Glance:
     labelled: int = 0
     matched: int = 0
     unmatched: Mapping[str, int] = field(default_factory=dict)
+    by_class: Mapping[str, int] = field(default_factory=dict)
+    spoilt: int = 0
+    first_spoilt: str = ""
     looked_for: int = 0
     lost: int = 0
+    lost_objects: int = 0
     first_lost: str = ""
     whole: bool = True
 

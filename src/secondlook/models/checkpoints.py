@@ -99,7 +99,11 @@ def hub_id_of_timm(name: str) -> str:
     _, _, hub_id = name.partition(":")  # `hf-hub:ID`
     if hub_id or Path(name).exists():
         return hub_id
-    about = without_compiler.load("timm").get_pretrained_cfg(name, allow_unregistered=True)
+    try:
+        about = without_compiler.load("timm").get_pretrained_cfg(name, allow_unregistered=True)
+    except RuntimeError as error:
+        architecture, _, tag = name.partition(".")
+        raise DataError(f"timm has no weights `{tag}` of {architecture}; correct the name of the model.") from error
     return str(getattr(about, "hf_hub_id", None) or "")
 
 
@@ -115,6 +119,18 @@ def hub_id_of_open_clip(name: str) -> str:
     model, _, tag = name.partition("/")
     settings: Mapping[str, str] = {} if ":" in name else open_clip.get_pretrained_cfg(model, tag) or {}
     return name.removeprefix("hf-hub:") if ":" in name else settings.get("hf_hub", "").strip("/")
+
+
+def unknown_to_open_clip(name: str) -> str:
+    """Return why open_clip has no such model as NAME/TAG, empty where it has it."""
+    open_clip = without_compiler.load("open_clip")
+    model, _, tag = name.partition("/")
+    if model not in open_clip.list_models():
+        return "open_clip knows no such model, and there is no such folder"
+    if not tag or open_clip.get_pretrained_cfg(model, tag) or Path(tag).exists():
+        return ""
+    tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)[:5])
+    return f"open_clip has no weights `{tag}` of {model} (it has {tags or 'none'})"
 
 
 def known_revision(name: str, revision: str | None = None) -> str | None:

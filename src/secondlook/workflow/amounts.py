@@ -1,5 +1,8 @@
 """The objects, images and reference objects of a task: counted where that is cheap, else as its task file states."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +23,20 @@ class Amount:
     images: int | None = None
     reference: int | None = None
     counted: bool = True
+
+
+_UNREAD: ContextVar[dict[str, str] | None] = ContextVar("unread", default=None)
+
+
+@contextmanager
+def unread() -> Iterator[dict[str, str]]:
+    """Let objects that cannot be counted be as many as the task file states; yield why, by the name of the task."""
+    sentences: dict[str, str] = {}
+    token = _UNREAD.set(sentences)
+    try:
+        yield sentences
+    finally:
+        _UNREAD.reset(token)
 
 
 def amount_of(run: Run, task: str) -> Amount:
@@ -52,10 +69,14 @@ def objects_of(run: Run, task: str) -> int | None:
     state = annotations.stat()
     try:
         return _count(annotations, state.st_size, state.st_mtime_ns)
-    except DataError:
+    except DataError as error:
         if dataset.format is None:  # perhaps another format in JSON; else `ingest` says what is wrong
             return None
-        raise
+        sentences = _UNREAD.get()
+        if sentences is None:
+            raise
+        sentences[task] = str(error)
+        return None
 
 
 @lru_cache(maxsize=64)  # shards, costs and limits of a run ask one after the other, and a large file takes seconds

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from secondlook.base.errors import DataError, UsageError
+from secondlook.base.errors import UsageError
 from secondlook.base.layered import read
 from secondlook.base.shipped import shipped
 from secondlook.base.text import counted
@@ -17,7 +17,7 @@ from secondlook.io import records
 from secondlook.io.groups import leaks
 from secondlook.io.surveys import Survey
 from secondlook.workflow import checks, vlm_ids
-from secondlook.workflow.amounts import amount_of
+from secondlook.workflow.amounts import amount_of, unread
 from secondlook.workflow.checks.data import missing
 from secondlook.workflow.checks.executors import executor
 from secondlook.workflow.checks.findings import Asked, DataReader, Finding
@@ -111,11 +111,12 @@ def report(request: Request, reader: DataReader, pipelines: Sequence[Pipeline] =
 
     Raises UsageError as `check_all` does.
     """
-    run = _load(request.config, request.names, pipelines)
-    try:
-        return _report(run, request, reader, pipelines)
-    except DataError as error:  # objects that cannot be counted: nothing can be estimated
-        return Report(f"{request.config}: valid", {}, [Finding("data", None, str(error))])
+    with unread() as sentences:
+        run = _load(request.config, request.names, pipelines)
+        found = _report(run, request, reader, pipelines)
+    told = {one.of for one in found.troubles if one.kind == "data"}
+    uncounted = [Finding("data", task, sentences[task]) for task in found.tasks if task in sentences.keys() - told]
+    return replace(found, findings=[*uncounted, *found.findings])
 
 
 def _report(run: Run, request: Request, reader: DataReader, pipelines: Sequence[Pipeline]) -> Report:

@@ -20,6 +20,8 @@ from secondlook.workflow.vlm_ids import NamedVlm, vlms_of
 # the same weights in the formats of other libraries, which are not used here
 _FOREIGN = ["*.h5", "*.msgpack", "*.onnx", "*.gguf", "*.ot", "*.pt", "*.pth", "*.ckpt", "original/*", "onnx/*"]
 _MODEL_FILES = {".onnx", ".pt", ".pth", ".safetensors"}
+_READ_TEXT = {"clip_zeroshot", "attribute_completion"}
+_LOCAL = "local-dir:"  # before a path, for timm and open_clip
 _ADDRESS = re.compile(r"\Ahttps?://(huggingface\.co/)?")
 
 
@@ -61,7 +63,7 @@ def checkpoints_of(run: Run, task: str) -> Iterator[Checkpoint]:
     ]  # fmt: skip
     if labelers.show_cutouts():
         checkpoints.append(Checkpoint("transformers", config.cutout.segmenter, config.cutout.revision))
-    yield from (one for one in checkpoints if one is not None and not Path(one.name).exists())
+    yield from (one for one in checkpoints if one is not None and not _is_here(one.name))
 
 
 def absent(run: Run, task: str) -> Iterator[tuple[str, str]]:
@@ -80,7 +82,8 @@ class LocalModel:
     """A model that a task names, by a key of the config, and what loads it from the disk where it is there.
 
     `is_file`: it can only be a file. `with_weights`: the weights are loaded, not only the architecture. `beside` is the
-    file that names its outputs.
+    file that names its outputs, `architecture` the network of timm that a file of weights is for. `answers`: it gets
+    prompts as they are. `reads_text`: it embeds sentences too.
     """
 
     key: str
@@ -89,35 +92,42 @@ class LocalModel:
     is_file: bool = False
     with_weights: bool = True
     beside: str | None = None
+    architecture: str | None = None
+    answers: bool = False
+    reads_text: bool = False
 
 
 def models_of_task(run: Run, task: str) -> Iterator[LocalModel]:
     """Yield the models that a task names: of the Hub, in folders, and in files."""
     config, labelers = run.config_of(task), run.labelers_of(task)
+    reading = {labelers.encoder(name) for name in labelers.names if labelers[name].kind in _READ_TEXT}
     for name in labelers.names:
         yield from _models_of_labeler(f"labelers.{name}", labelers[name])
     for name in labelers.encoders():
         encoder = config.encoders[name]
         if encoder.model is not None:
-            yield LocalModel(f"encoders.{name}.model", encoder.model, encoder.kind, is_file=encoder.kind == "onnx")
+            model, is_file = encoder.model.removeprefix(_LOCAL), encoder.kind == "onnx"
+            yield LocalModel(f"encoders.{name}.model", model, encoder.kind, is_file, reads_text=name in reading)
     for name in sorted(labelers.trained()):
         if name in config.classifiers:
             training = config.classifiers[name]
-            yield LocalModel(f"classifiers.{name}.model", training.model, "timm", with_weights=training.pretrained)
-        elif name in config.vlms and (model := config.vlms[name].model) is not None:
-            yield LocalModel(f"vlms.{name}.model", model, "vlm")
+            model = training.model.removeprefix(_LOCAL)
+            yield LocalModel(f"classifiers.{name}.model", model, "timm", with_weights=training.pretrained)
+        elif name in config.vlms and (vlm := config.vlms[name].model) is not None:
+            yield LocalModel(f"vlms.{name}.model", vlm, "vlm")
     if labelers.show_cutouts():
         yield LocalModel("cutout.segmenter", config.cutout.segmenter, "segmenter")
 
 
 def _models_of_labeler(key: str, spec: Labeler) -> Iterator[LocalModel]:
     if spec.made_elsewhere:
-        yield LocalModel(key, spec.made_elsewhere, "classifier", is_file=True, beside=spec.beside)
+        beside, architecture = spec.beside, spec.loads
+        yield LocalModel(key, spec.made_elsewhere, "classifier", is_file=True, beside=beside, architecture=architecture)
     if spec.beside:
         yield LocalModel(key, spec.beside, "mapping", is_file=True)
     if spec.checkpoint is not None:
         library = "server" if spec.checkpoint.library == "server" else "vlm"
-        yield LocalModel(f"{key}.model", spec.checkpoint.name, library)
+        yield LocalModel(f"{key}.model", spec.checkpoint.name, library, answers=library == "vlm")
 
 
 def is_path(name: str) -> bool:
@@ -125,6 +135,10 @@ def is_path(name: str) -> bool:
     path = Path(name)
     in_folder = path.parent != Path() and path.parent.is_dir()
     return in_folder or path.suffix in _MODEL_FILES or name.startswith((".", "/", "~"))
+
+
+def _is_here(name: str) -> bool:
+    return name.startswith(_LOCAL) or Path(name).exists()
 
 
 def _of_vlm(vlm: NamedVlm) -> Checkpoint:

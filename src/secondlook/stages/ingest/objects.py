@@ -91,6 +91,11 @@ class Checker:
         self._look_where(image)
         self._located(image, stated_size)
 
+    def is_there(self, image: str) -> bool:
+        """Tell whether a file that may be read is called as an image is; it is not opened."""
+        inside = self.inside is None or self.inside.holds(image)
+        return names_a_file(image) and inside and packed.is_file(self.images / image)
+
     def background(self) -> Iterator[Row | RefusedError]:
         """Yield a row, or a refusal, for each image without an entry, valid or not."""
         for image, stated_size in self.bare.items():
@@ -124,7 +129,7 @@ class Checker:
         given = select_and_resolve(entry, self.rules)
         if not names_a_file(entry.image):
             raise _no_file(entry.image)
-        box = _checked_box(entry.box_xywh, in_fractions=entry.in_fractions)
+        box = checked_box(entry.box_xywh, in_fractions=entry.in_fractions)
         image, header = self._located(entry.image, entry.stated_size)
         if entry.in_fractions:
             entry = _to_px(entry, header)
@@ -279,7 +284,8 @@ def _lies_apart(shape: Row, box: Box) -> bool:
     return bool(w == 0 or h == 0 or apart)
 
 
-def _checked_box(box: Box | None, *, in_fractions: bool) -> Box | None:
+def checked_box(box: Box | None, *, in_fractions: bool) -> Box | None:
+    """Return a box; raise RefusedError where it has no area."""
     if box is None:
         return None
     if not all(map(math.isfinite, box)):

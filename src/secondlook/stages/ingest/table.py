@@ -52,6 +52,8 @@ def read(dataset: Dataset) -> Source:
     path = Path(dataset.path)
     kind = _kind(_heading(path))
     if kind is None:
+        if _kind(next(csv.reader(_first_line(path)), [])) is not None:
+            raise DataError(f"{path}: has no row below its columns; export the table again.")
         raise DataError(f"{path}: its first line has not the columns {EXPECTED}.")
     names = _descriptions(path, kind) if kind.in_fractions else {}
     return Source(images_folder(dataset), _entries(path, kind, names), stated=lambda: _stated(path, kind))
@@ -88,6 +90,11 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str | None]]]:
 
 def _heading(path: Path) -> list[str]:
     return list(next((row for _, row in _rows(path)), {}))
+
+
+def _first_line(path: Path) -> list[str]:
+    with packed.open_binary(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
+        return [text.readline()]
 
 
 def _stated(path: Path, kind: _Kind) -> Iterator[str]:

@@ -10,6 +10,7 @@ from secondlook.base.text import counted
 from secondlook.config.task import Dataset
 from secondlook.io import packed
 from secondlook.io.surveys import Glance, Survey
+from secondlook.workflow.checks import references
 from secondlook.workflow.checks.findings import Asked, Finding
 from secondlook.workflow.run import DEMO, Run
 
@@ -27,9 +28,11 @@ def look(asked: Asked) -> Iterator[Finding]:
         elif survey is not None and survey.stops is not None:
             yield _stopped(task, survey)
         else:
-            yield from _glanced(asked, task)
+            yield from _glanced(asked, task, is_read=survey is not None)
         if isinstance(survey, Survey):
             yield from _of_survey(task, survey)
+            if survey.stops is None:
+                yield from references.too_little(asked, task, survey.by_class, survey.reference)
     for pipeline in asked.pipelines:
         for path in pipeline.data(asked.run):
             if not Path(path).exists():
@@ -78,7 +81,7 @@ def _of_survey(task: str, survey: Survey) -> Iterator[Finding]:
 _ALIASES = "make them aliases of the classes that they mean, or correct `label_from` or `select`"
 
 
-def _glanced(asked: Asked, task: str) -> Iterator[Finding]:
+def _glanced(asked: Asked, task: str, *, is_read: bool) -> Iterator[Finding]:
     """Yield what the first entries of the datasets show."""
     spec, glances, path = asked.run.tasks[task], list[Glance](), ""
     for dataset in (spec.dataset, *spec.reference.sources):
@@ -98,8 +101,12 @@ def _glanced(asked: Asked, task: str) -> Iterator[Finding]:
         may_lack = dataset is spec.dataset and spec.unknown_labels == "keep_unlabelled"
         yield from _of_labels(task, dataset, glance, may_lack=may_lack)
     whole = len(glances) == 1 + len(spec.reference.sources) and all(one.whole for one in glances)
-    if whole and spec.unknown_labels == "reject" and all(one.matched for one in glances):
-        yield from _of_shares(task, glances, asked.config(task).ingest.max_reject_fraction)
+    rejects = spec.unknown_labels == "reject"
+    if whole and (not rejects or all(one.matched for one in glances)):
+        yield from _of_shares(task, glances, asked.config(task).ingest.max_reject_fraction, unknown_rejected=rejects)
+    if whole and not is_read and not spec.reference.own_fraction and glances[0].matched:
+        sources = sum((Counter(one.by_class) for one in glances[1:]), Counter[str]())
+        yield from references.too_little(asked, task, glances[0].by_class, sources)
 
 
 def _of_images(task: str, glance: Glance) -> Iterator[Finding]:
@@ -107,13 +114,11 @@ def _of_images(task: str, glance: Glance) -> Iterator[Finding]:
         return
     first = f"the first: {glance.first_lost}"
     if glance.lost == glance.looked_for:
-        images = (
-            f"none of the first {counted(glance.looked_for, 'image')}" if glance.lost > 1 else "not the first image"
-        )
+        images = f"none of the {glance.looked_for} images looked for" if glance.lost > 1 else "not the first image"
         message = f"{glance.path}: {images} can be used; {first}; correct `images` of the dataset, or put them there"
         yield Finding("data", task, message)
     else:
-        message = f"{glance.path}: {glance.lost} of the first {glance.looked_for} images cannot be used; {first}"
+        message = f"{glance.path}: {glance.lost} of {glance.looked_for} images cannot be used; {first}"
         yield Finding("data", task, message, "note")
 
 
@@ -138,18 +143,28 @@ def _nothing(glance: Glance) -> str:
     return f"none of its {counted(glance.entries - glance.refused, 'object')} is selected; correct `select`"
 
 
-def _of_shares(task: str, glances: list[Glance], limit: float) -> Iterator[Finding]:
-    """Yield the labels that are no class: as a trouble where `ingest` would stop because of them."""
-    labels = sum((Counter(one.unmatched) for one in glances), Counter[str]())
-    refused, objects = labels.total(), sum(one.selected for one in glances)
-    if not refused:
-        return
-    share = f"{refused} of {objects} objects ({refused / objects:.1%}) have a label that matches no class"
-    if refused / objects > limit:
-        message = f"{share}, more than `ingest.max_reject_fraction` ({limit:.1%}) allows: {_listed(labels)}; {_ALIASES}"
-        yield Finding("classes", task, message)
-    else:
-        yield Finding("classes", task, f"{share}: {_listed(labels)}", "note")
+def _of_shares(task: str, glances: list[Glance], limit: float, *, unknown_rejected: bool) -> Iterator[Finding]:
+    """Yield what will be refused, for its label or for another reason: as a trouble where `ingest` would stop."""
+    labels = sum((Counter(one.unmatched) for one in glances), Counter[str]()) if unknown_rejected else Counter[str]()
+    unknown, spoilt = labels.total(), sum(one.spoilt + one.lost_objects for one in glances)
+    objects = sum(one.selected for one in glances) + sum(min(one.spoilt, one.refused) for one in glances)
+    allows = f"more than `ingest.max_reject_fraction` ({limit:.1%}) allows"
+    if unknown:
+        share = f"{unknown} of {objects} objects ({unknown / objects:.1%}) have a label that matches no class"
+        if unknown / objects > limit:
+            yield Finding("classes", task, f"{share}, {allows}: {_listed(labels)}; {_ALIASES}")
+        else:
+            yield Finding("classes", task, f"{share}: {_listed(labels)}", "note")
+    too_many = spoilt / max(1, objects) > limit or unknown / max(1, objects) <= limit < (unknown + spoilt) / objects
+    if spoilt and not any(one.lost and one.lost == one.looked_for for one in glances):
+        first = next(one.first_spoilt or one.first_lost for one in glances if one.spoilt or one.lost_objects)
+        share = f"{spoilt} of {objects} objects ({spoilt / objects:.1%}) will be refused"
+        others = f" ({unknown + spoilt} with those of labels that match no class)" if unknown else ""
+        if too_many:
+            message = f"{share}{others}, {allows}; the first: {first}; put the images there, correct the annotations"
+            yield Finding("data", task, f"{message}, or raise the limit")
+        elif not any(one.lost for one in glances):  # else a note tells of the images
+            yield Finding("data", task, f"{share}; the first: {first}", "note")
 
 
 def _is_large(path: Path) -> bool:

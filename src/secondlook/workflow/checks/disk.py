@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from secondlook.workflow.checks.findings import Asked, Finding
-from secondlook.workflow.checks.permissions import nearest
 from secondlook.workflow.job_groups import JobGroup
 
 _WRITTEN_BY = {"crop": "crop", "cutout": "crop/cutout", "embed": "embed", "label": "label"}  # else `train`
@@ -19,7 +18,7 @@ def look(asked: Asked) -> Iterator[Finding]:
         return
     ahead = {task: _ahead(asked, task) for task in asked.tasks}
     needed, folder = sum(ahead.values()) + _LEAST_MB * 1e6, Path(asked.run.config.results)
-    free = shutil.disk_usage(nearest(folder)).free
+    free = shutil.disk_usage(next(filter(Path.exists, (folder, *folder.absolute().parents)))).free
     if needed > free:
         most = max(ahead, key=lambda task: ahead[task])
         message = (

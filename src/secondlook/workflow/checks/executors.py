@@ -6,6 +6,7 @@ from pathlib import Path
 from secondlook.base.yamlfile import load
 
 _HERE = {"local", "dryrun", "touch"}
+_PLUGIN = "snakemake_executor_plugin_"
 _DEFAULT = Path("profiles/default")  # which Snakemake reads in each run
 
 
@@ -26,4 +27,9 @@ def executor(profile: str | None) -> str | None:
 def _of_profile(profile: str) -> str | None:
     from secondlook.workflow.accept.site import Site
 
-    return Site.of(profile).executor
+    try:
+        return Site.of(profile).executor
+    except ModuleNotFoundError as error:  # a plugin that Snakemake knows of cannot be imported
+        if error.name is None or not error.name.startswith(_PLUGIN):
+            raise
+        return error.name.removeprefix(_PLUGIN).replace("_", "-")

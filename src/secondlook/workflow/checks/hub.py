@@ -8,6 +8,7 @@ from secondlook.config.labelers.base import Checkpoint
 from secondlook.models import hub
 from secondlook.workflow.checks import weight_files
 from secondlook.workflow.checks.findings import Asked, Finding
+from secondlook.workflow.checks.weights import unknown_to_library
 from secondlook.workflow.weights import checkpoints_of, is_path
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -31,6 +32,8 @@ def _of(of: str, checkpoints: Iterable[Checkpoint], asked: Asked) -> Iterator[Fi
         if checkpoint.library in {"transformers", "server"} and not _HUB_ID.fullmatch(name):
             message = f"{name} is neither a folder here nor an id of the Hub; correct the name"
             yield Finding("weights", of, message)
+        elif checkpoint.library in {"timm", "open_clip"} and unknown_to_library(name, checkpoint.library):
+            continue  # no Hub has it
         elif fault := _fault_of(checkpoint):
             yield _absent(of, checkpoint, fault, asked)
 

@@ -34,7 +34,7 @@ def _absent(of: str | None, needed: Iterable[tuple[str, str]]) -> Iterator[Findi
     for module, user in needed:
         users.setdefault(module, []).append(user)
     for module, names in users.items():
-        if not _is_installed(module):
+        if not is_installed(module):
             who = ", ".join(dict.fromkeys(names))
             yield Finding("package", of, f"{who}: {module} is not installed; run `pip install {_distribution(module)}`")
 
@@ -45,10 +45,14 @@ def _distribution(module: str) -> str:
     return _DISTRIBUTIONS.get(module, module.replace("_", "-"))
 
 
-def _is_installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
+    """Tell whether a module can be imported, without doing so."""
     if module in sys.modules:
         return sys.modules[module] is not None
-    return find_spec(module) is not None
+    try:
+        return find_spec(module) is not None
+    except ImportError:  # of a finder that hides it
+        return False
 
 
 def _of_task(asked: Asked, task: str) -> Iterator[tuple[str, str]]:

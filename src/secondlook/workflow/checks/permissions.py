@@ -45,6 +45,9 @@ def _folders(asked: Asked) -> Iterator[tuple[str | None, Path]]:
         folder = Path(asked.run.files.folder(task))
         yield task, folder
         yield from ((task, one) for one in _stages(folder))
+        models = {"label": asked.labelers(task).names, "embed": asked.labelers(task).encoders()}
+        places = [folder / stage / name for stage, names in models.items() for name in names]
+        yield from ((task, place) for place in places if os.path.lexists(place))
         yield task, Path("logs") / task
         lacking = asked.run.data.lacking(task)
         for name in asked.run.tasks[task].fetch:

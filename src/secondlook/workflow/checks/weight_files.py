@@ -19,6 +19,9 @@ _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vo
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 _LONGEST_HEADER = 100_000_000  # bytes; as safetensors allows
 _GRAPH = 7  # the field of an ONNX file that holds its network
+_OF_TEXT = "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES"
+_OF_IMAGES = ("IMAGE", "IMAGE_CLASSIFICATION", "ZERO_SHOT_IMAGE_CLASSIFICATION", "IMAGE_TEXT_TO_TEXT", "MULTIMODAL_LM",
+              "MASKED_IMAGE_MODELING", "BACKBONE", "RETRIEVAL", "VISUAL_QUESTION_ANSWERING")  # fmt: skip
 _TABLES = {"vlm": "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES", "segmenter": "MODEL_FOR_MASK_GENERATION_MAPPING_NAMES"}
 _WHAT = {"vlm": "a VLM", "segmenter": "a segmenter"}
 
@@ -71,8 +74,13 @@ def _faults_of_transformers(path: Path, model: LocalModel) -> Iterator[str]:
     yield from _faults_of_kind(str(kind), model.library)
     if not any((path / name).is_file() for name in _PROCESSORS):
         yield "holds no preprocessor_config.json, which says how images are prepared"
-    if model.library == "vlm" and not any((path / name).is_file() for name in _TOKENIZERS):
-        yield "holds no tokenizer"
+    for name in _PROCESSORS:
+        if (path / name).is_file():
+            _mapping(path / name)
+    if (model.library == "vlm" or model.reads_text) and not any((path / name).is_file() for name in _TOKENIZERS):
+        yield "holds no tokenizer" + (", so that it reads no names of classes" if model.reads_text else "")
+    if model.answers and not _has_template(path):
+        yield "holds no chat template, so that it cannot answer prompts; take an instruction-tuned model"
     yield from _faults_of_weights(path, safetensors=model.library == "vlm")
 
 
@@ -80,8 +88,19 @@ def _faults_of_kind(kind: str, library: str) -> Iterator[str]:
     known, able = _model_types("CONFIG_MAPPING_NAMES"), _model_types(_TABLES.get(library, ""))
     if known and kind not in known:
         yield f"its `model_type` is `{kind}`, which the installed transformers does not have"
+    if library == "transformers" and kind in _model_types(_OF_TEXT) and kind not in _of_images():
+        yield f"its `model_type` is `{kind}`, which is that of a language model, and sees no images"
     if able and kind not in able:
         yield f"its `model_type` is `{kind}`, which is not that of {_WHAT[library]}"
+
+
+def _has_template(path: Path) -> bool:
+    """Tell whether a folder says how prompts are written; what is not read here may say so too."""
+    files = ("chat_template.jinja", "chat_template.json", "additional_chat_templates", "tekken.json")
+    within = (path / name for name in ("tokenizer_config.json", "processor_config.json"))
+    return any((path / name).exists() for name in files) or any(
+        "chat_template" in _mapping(file) for file in within if file.is_file()
+    )
 
 
 def _faults_of_adapters(path: Path) -> Iterator[str]:
@@ -144,6 +163,8 @@ def _faults_of_classifier(path: Path, model: LocalModel) -> Iterator[str]:
     yield from _faults_of_files([path])
     if path.suffix == ".safetensors":
         yield "is a safetensors file, where a .pth file with a state_dict or a folder of `secondlook train` is due"
+    if model.architecture and is_unknown_to_timm(model.architecture):
+        yield f"its `model` is `{model.architecture}`, which the installed timm does not have"
     if model.beside is None and "class_to_idx" not in _texts(path):
         yield "names no classes (`class_to_idx`); give the `label_mapping.pkl` beside it as `labels`"
 
@@ -270,16 +291,31 @@ def _instead(folder: Path) -> str:
     return f" (it holds {shown})" if names else " (it is empty)"
 
 
+def is_unknown_to_timm(name: str) -> bool:
+    """Tell whether a name is that of no architecture of timm, no address and no folder."""
+    return ":" not in name and not Path(name).exists() and not timm_knows(name)
+
+
 @cache
 def timm_knows(name: str) -> bool:
     """Tell whether the installed timm has an architecture, by its source: importing timm takes seconds."""
+    base = re.escape(name.partition(".")[0])
+    return _timm_has(rf"^def {base}\(|['\"]{base}['\"]\s*:")
+
+
+@cache
+def timm_names(name: str) -> bool:
+    """Tell whether the source of the installed timm has an architecture with a tag as a text; it may build others."""
+    return _timm_has(rf"['\"]{re.escape(name)}['\"]\s*:")
+
+
+def _timm_has(pattern: str) -> bool:
     spec = find_spec("timm")
     if spec is None or not spec.submodule_search_locations:
         return True
-    base = re.escape(name.partition(".")[0])
-    pattern = re.compile(rf"^def {base}\(|['\"]{base}['\"]\s*:".encode(), re.MULTILINE)
+    compiled = re.compile(pattern.encode(), re.MULTILINE)
     files = (Path(spec.submodule_search_locations[0]) / "models").rglob("*.py")
-    return any(pattern.search(path.read_bytes()) for path in files)
+    return any(compiled.search(path.read_bytes()) for path in files)
 
 
 @cache
@@ -292,6 +328,11 @@ def _model_types(table: str) -> frozenset[str]:
     names = ("auto_mappings.py", "configuration_auto.py") if table == "CONFIG_MAPPING_NAMES" else ("modeling_auto.py",)
     trees = [ast.parse((folder / name).read_bytes()) for name in names if (folder / name).is_file()]
     return frozenset(key for tree in trees for key in _keys(tree, table))
+
+
+@cache
+def _of_images() -> frozenset[str]:
+    return frozenset[str]().union(*(_model_types(f"MODEL_FOR_{what}_MAPPING_NAMES") for what in _OF_IMAGES))
 
 
 def _keys(tree: ast.Module, table: str) -> Iterator[str]:

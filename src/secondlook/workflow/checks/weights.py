@@ -1,11 +1,15 @@
 """Do the folders and files of models hold what is to be read from them? A cheap look: no weights are loaded."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+from secondlook.base.errors import DataError
+from secondlook.models import checkpoints
 from secondlook.models.native import native_of, needs_own_code
 from secondlook.workflow.checks import weight_files
 from secondlook.workflow.checks.findings import Asked, Finding
+from secondlook.workflow.checks.packages import is_installed
 from secondlook.workflow.weights import LocalModel, absent, is_path, models_of_task
 
 
@@ -24,11 +28,29 @@ def look(asked: Asked) -> Iterator[Finding]:
                 )
 
 
+@cache
+def unknown_to_library(name: str, library: str) -> str:
+    """Return why timm or open_clip knows no model of a name, empty where it does and for an address of the Hub."""
+    if ":" in name or not is_installed(library):
+        return ""
+    if library == "open_clip":
+        return checkpoints.unknown_to_open_clip(name)
+    if not weight_files.timm_knows(name):
+        return "timm knows no such model, and there is no such folder"
+    _, _, tag = name.partition(".")
+    if tag and not weight_files.timm_names(name):
+        try:
+            checkpoints.hub_id_of_timm(name)  # which imports timm
+        except DataError as error:
+            return str(error).partition(";")[0]
+    return ""
+
+
 def _fault_of(model: LocalModel) -> str:
     """Return what is wrong with the file or folder of a model; empty where nothing is, and for models of the Hub."""
-    if model.library == "timm" and not Path(model.name).exists() and not is_path(model.name):
-        known = ":" in model.name or weight_files.timm_knows(model.name)
-        return "" if known else f"{model.name}: timm knows no such model, and there is no such folder"
+    if model.library in {"timm", "open_clip"} and not Path(model.name).exists() and not is_path(model.name):
+        fault = unknown_to_library(model.name, model.library)
+        return f"{model.name}: {fault}" if fault else ""
     path = Path(native_of(model.name) if model.library in {"vlm", "transformers"} else model.name)
     if not path.exists():
         return ""
