@@ -96,9 +96,12 @@ def test_a_task_that_the_config_does_not_list_can_be_named(
 ) -> None:
     task = yaml.safe_load((ROOT / "workflow/tasks/demo_signs.yaml").read_text())
     (project / "tasks/mine.yaml").write_text(json.dumps({**task, "dataset": {"path": "none.json", "format": "coco"}}))
-    shown = secondlook(*command, "mine")
-    assert "mine" in shown.out + shown.err
-    assert "neither a task" not in shown.err
+    for listed in ("demo_signs", "tasks/mine.yaml"):
+        (project / "config.yaml").write_text(f"extends: default\ntasks: [{listed}]\n")
+        shown = secondlook(*command, "mine")
+        assert "mine" in shown.out + shown.err
+        assert "neither a task" not in shown.err
+        assert "the same name" not in shown.err
 
 
 def test_a_run_that_cannot_start_ends_with_the_sentences_of_check(project: Path) -> None:

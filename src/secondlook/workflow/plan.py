@@ -34,7 +34,7 @@ def plan_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipeli
         jobs = jobs_of([], config)
         return "\n".join([*_overview(run, jobs), *_missing(jobs)])
     tasks = dict.fromkeys(task for name in names for task in tasks_of(run, name, rules))
-    jobs = jobs_of([target for name in names for target in _targets_of(run, name, rules)], config, run.names)
+    jobs = jobs_of([target for name in names for target in _targets_of(run, name, rules)], config, run.config.tasks)
     parts = costs_of(run, [*tasks], jobs)
     return "\n".join([sheet(parts), *verdict(_all(parts), run.config), *_missing(jobs)])
 

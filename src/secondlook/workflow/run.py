@@ -68,10 +68,12 @@ class Run:
         """
         document = read(path)
         listed = document.content.get("tasks")
-        others = [name for name in names if re.fullmatch(NAME, name) and task_path(name).is_file()]
-        if others and isinstance(listed, list):
-            tasks = [*dict.fromkeys([*listed, *others])]
-            document = laid_over(document, Document.of({"tasks": tasks}, str(path)))
+        if isinstance(listed, list):
+            known = {Path(str(task)).stem for task in listed}
+            others = [name for name in dict.fromkeys(names) if name not in known and _is_task(name)]
+            document = (
+                laid_over(document, Document.of({"tasks": [*listed, *others]}, str(path))) if others else document
+            )
         return cls.of_document(document, str(path), pipelines)
 
     @classmethod
@@ -243,6 +245,10 @@ def _overlaid(file: TaskFile, document: Document) -> Config:
     config = file.config_over(document)
     require_no_wildcards(config, str(file.path), file.overlay.places)
     return config
+
+
+def _is_task(name: str) -> bool:
+    return re.fullmatch(NAME, name) is not None and task_path(name).is_file()
 
 
 def _added_by(
