@@ -91,11 +91,6 @@ class Checker:
         self._look_where(image)
         self._located(image, stated_size)
 
-    def is_there(self, image: str) -> bool:
-        """Tell whether a file that may be read is called as an image is; it is not opened."""
-        inside = self.inside is None or self.inside.holds(image)
-        return names_a_file(image) and inside and packed.is_file(self.images / image)
-
     def background(self) -> Iterator[Row | RefusedError]:
         """Yield a row, or a refusal, for each image without an entry, valid or not."""
         for image, stated_size in self.bare.items():

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from secondlook.base.errors import DataError
-from secondlook.base.text import legible
+from secondlook.base.text import legible, names_a_file
 from secondlook.config.stages import IngestOptions
 from secondlook.config.task import Dataset, ReferenceSource, Task
+from secondlook.io import packed
 from secondlook.io.records import RefusedError
 from secondlook.io.surveys import Glance, Survey
 from secondlook.stages import ingest
@@ -139,7 +140,7 @@ class _Images:
         looked_for = _evenly([*seen.images], _IMAGES)
         found = cls(seen, looked_for, frozenset(_evenly(looked_for, _OPENED)))
         for image in looked_for:
-            if image in found.opened or not seen.checker.is_there(image):
+            if image in found.opened or not _is_there(image, seen.checker):
                 found._open(image)
         return found
 
@@ -163,6 +164,12 @@ class _Images:
                 is_sampled = image in self.opened and refusal.reason in {"unreadable_image", "size_mismatch"}
                 (self.spoilt if is_sampled else self.missing).add(image)
                 self.first_lost = self.first_lost or f"{legible(str(checker.images / image))}: {refusal.detail}"
+
+
+def _is_there(image: str, checker: Checker) -> bool:
+    """Tell whether a file that may be read is called as an image is; it is not opened."""
+    inside = checker.inside is None or checker.inside.holds(image)
+    return names_a_file(image) and inside and packed.is_file(checker.images / image)
 
 
 def _evenly(names: Sequence[str], most: int) -> Sequence[str]:
