@@ -116,6 +116,13 @@ def test_a_run_that_cannot_start_ends_with_the_sentences_of_check(project: Path)
     assert done.stderr.splitlines()[-1].startswith("secondlook: config.yaml:2: `shards`")
 
 
+def test_where_nothing_can_be_written_one_sentence_says_so(secondlook: Command, project: Path) -> None:
+    (project / ".snakemake").write_text("in the way")
+    refused = secondlook("run", "-n")
+    assert refused.code == 1
+    assert refused.err.startswith("secondlook: .snakemake/run.lock: cannot be written")
+
+
 def test_two_task_files_of_one_name_are_refused(secondlook: Command, project: Path) -> None:
     (project / "workflow/tasks").mkdir(parents=True)
     for folder in ("tasks", "workflow/tasks"):

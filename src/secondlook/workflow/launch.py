@@ -78,8 +78,12 @@ def _added(arguments: Sequence[str]) -> Iterator[str]:
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
     """Hold the lock of `secondlook run` in this folder; wait for the process that holds it."""
-    _STATE.mkdir(exist_ok=True)
-    with _LOCK.open("w") as handle:
+    try:
+        _STATE.mkdir(exist_ok=True)
+        opened = _LOCK.open("w")
+    except OSError as error:
+        raise DataError(f"{_LOCK}: cannot be written ({error.strerror}); runs keep what they need there.") from error
+    with opened as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
