@@ -51,7 +51,7 @@ for task in RUN.tasks:
             f"logs/{task}/split/{{hundred}}.log",
         benchmark:
             f"{FILES.folder(task)}/benchmark/split.{{hundred}}.tsv"
-        priority: 2  # as crops, which need it
+        priority: 3  # before the crops of the reference: those of the dataset need it, and come before trainings
         localrule: True
         conda:
             "../envs/secondlook.yaml"
