@@ -33,6 +33,7 @@ from secondlook.stages.commands import (
 
 if TYPE_CHECKING:
     from secondlook.config.stages import FetchOptions
+    from secondlook.workflow.check import Report, Request
 
 app = typer.Typer(
     help="Give every label in a vision dataset a second look.",
@@ -88,14 +89,19 @@ def run(
 
 def _say_why_not(tasks: Sequence[str]) -> None:
     """Print the troubles that `check` finds, where Snakemake did not start a job and says so in its own words."""
+    from secondlook.workflow.check import Request
+
+    for line in _checked(Request(Path("config.yaml"), tasks)).complaint.splitlines():
+        typer.echo(f"secondlook: {line}", err=True)
+
+
+def _checked(request: "Request") -> "Report":
+    """Return what `check` finds; the stage `ingest` reads the datasets."""
     from secondlook.stages.ingest import survey
-    from secondlook.workflow import check as checking
+    from secondlook.workflow.check import report
     from secondlook.workflow.checks.findings import DataReader
 
-    reader = DataReader(survey.glance, survey.survey)
-    report = checking.report(checking.Request(Path("config.yaml"), tasks), reader, registry.pipelines())
-    for line in report.complaint.splitlines():
-        typer.echo(f"secondlook: {line}", err=True)
+    return report(request, DataReader(survey.glance, survey.survey), registry.pipelines())
 
 
 def look(
@@ -248,9 +254,7 @@ def check(
     config: ConfigFile = Path("config.yaml"),
 ) -> None:
     """Check the config and its task files, and exit with 1 where a run could not end well, each trouble a sentence."""
-    from secondlook.stages.ingest import survey
     from secondlook.workflow import check as checking
-    from secondlook.workflow.checks.findings import DataReader
     from secondlook.workflow.shown import show_all
 
     if show:
@@ -260,7 +264,7 @@ def check(
         return
     request = checking.Request(config, names or [], profile, with_data=data)
     try:
-        report = checking.report(request, DataReader(survey.glance, survey.survey), registry.pipelines())
+        report = _checked(request)
     except UsageError as error:
         if as_json:
             typer.echo(checking.invalid_json(error))

@@ -109,7 +109,7 @@ def _counts(name: str, data: Mapping[str, Any] | None) -> Iterator[str]:
 def report(request: Request, reader: DataReader, pipelines: Sequence[Pipeline] = ()) -> Report:
     """Check a config, and look for what would end the run of the asked tasks and pipelines.
 
-    Raises UsageError as `check_all` does.
+    Raises UsageError with a line per bad key in the config and in its task files.
     """
     with unread() as sentences:
         run = _load(request.config, request.names, pipelines)
