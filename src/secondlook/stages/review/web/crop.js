@@ -121,6 +121,7 @@ const Crop = (() => {
 
   const show = (card) => { // what is known of it comes bit by bit
     Object.assign(view, { card, layers: [], whole: null, look: null, hover: null });
+    Dom.find("whole").style.aspectRatio = `${card.size[0]} / ${card.size[1]}`;
     fit();
     draw();
   };

@@ -21,17 +21,29 @@ const Thumb = (() => {
 })();
 
 const Grid = (() => {
-  const GAP = 6, CAPTION = 20, MOST = 400, SMALLEST = 56, LARGEST = 320;
+  const GAP = 6, CAPTION = 20, MOST = 400, SMALLEST = 56, LARGEST = 320, GROWS = 2;
+  let drawn = 1; // columns
   const place = () => Dom.find("grid");
   const size = () => Store.setting("size", 104);
   const margin = () => Store.setting("margin", 0.15);
 
-  const layout = (captions) => { // px; cells are widened until a row fills the window
+  const planned = (columns, captions) => { // px; cells are widened until a row fills the window
     const width = place().clientWidth, height = place().clientHeight, below = captions ? CAPTION : 0;
-    const columns = Math.max(1, Math.floor((width + GAP) / (size() + GAP)));
     const cell = Math.max(24, Math.floor((width - GAP * (columns - 1)) / columns));
     const rows = Math.max(1, Math.floor((height + GAP) / (cell + below + GAP)));
     return { columns, cell, below, count: Math.min(MOST, columns * rows) };
+  };
+
+  const layout = (captions) => planned(Math.max(1, Math.floor((place().clientWidth + GAP) / (size() + GAP))), captions);
+
+  const roomy = (captions, count) => { // few crops are drawn larger, up to twice the wanted size
+    let plan = layout(captions);
+    while (plan.columns > 1) {
+      const larger = planned(plan.columns - 1, captions);
+      if (larger.count < count || larger.cell > GROWS * size()) break;
+      plan = larger;
+    }
+    return plan;
   };
 
   const badge = (name, text) => Dom.element("b", { class: name, "aria-hidden": "true" }, text);
@@ -59,7 +71,8 @@ const Grid = (() => {
   };
 
   const draw = (cards, shown, captions) => {
-    const plan = layout(captions);
+    const plan = roomy(captions, cards.length);
+    drawn = plan.columns;
     place().style.gridTemplateColumns = `repeat(${plan.columns}, ${plan.cell}px)`;
     place().replaceChildren(...cards.map((card, index) => option(card, index, shown, plan)));
   };
@@ -84,5 +97,5 @@ const Grid = (() => {
     new ResizeObserver(soon).observe(place());
   };
 
-  return { layout, draw, redraw, focus, begin, columns: () => layout(false).columns };
+  return { layout, draw, redraw, focus, begin, columns: () => drawn };
 })();

@@ -16,12 +16,9 @@ const Person = (() => {
 
   const theme = () => document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 
-  const drawTheme = () => Dom.write("theme", theme() === "dark" ? Words.theme.light : Words.theme.dark);
-
   const turn = () => {
     document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark";
     try { localStorage.setItem("secondlook:theme", document.documentElement.dataset.theme); } catch { /* only this page turns */ }
-    drawTheme();
   };
 
   const begin = (renamed, redraw = () => {}) => {
@@ -30,7 +27,6 @@ const Person = (() => {
     field.addEventListener("input", () => { if (name()) { field.removeAttribute("aria-invalid"); find("need-name").hidden = true; } });
     field.addEventListener("change", () => { Store.rename(name()); renamed(); });
     find("theme").addEventListener("click", (event) => { event.currentTarget.blur(); turn(); redraw(); });
-    drawTheme();
   };
 
   return { name, require, ask, begin };

@@ -58,6 +58,5 @@ const Words = (() => {
     person: (one) => `${one.name} ${number(one.decided)}`, active: "working now", away: "not here now",
     offline: "The server does not answer. Decisions wait in this browser and are sent later.",
     doneHere: (count) => (count ? `${number(count)} done` : ""), open: (count) => `${number(count)} open`,
-    theme: { dark: "Dark", light: "Light" },
   };
 })();
