@@ -214,19 +214,24 @@ def _iou(a: list[float], b: list[float]) -> float:
 
 
 def _review(key: tuple[str, str], row: dict[str, Any]) -> dict[str, Any]:
-    try:
-        probability = float(row["probability"])
-    except ValueError:
-        probability = None
     return {
         "instance_id": key[0],
         "labeler": key[1],
         "label": row["label"],
         "sample": row["sample"] if row["sample"] in {"random", records.COPY} else "queue",
-        "probability": probability,
+        "probability": _number(row["probability"]),
         "note": row["note"] or None,
         "decided_at": row["decided_at"] or None,
+        "view": row["view"] or None,
+        "seconds": _number(row["seconds"]),
     }
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _conflicts(rows: list[dict[str, Any]], opinions: Mapping[str, Opinion], dataset: _Dataset) -> list[dict[str, Any]]:
