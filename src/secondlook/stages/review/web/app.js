@@ -9,7 +9,7 @@ const App = (() => {
   const views = { single: Single, wall: Wall };
 
   const say = (text) => write("message", text);
-  const fail = (error) => say(error.message || Words.silent);
+  const fail = (error) => say(error instanceof TypeError || error.name === "TimeoutError" ? Words.silent : error.message);
   const person = () => Person.require();
 
   const drawSaved = () => {
@@ -41,10 +41,10 @@ const App = (() => {
 
   const go = (hash) => { at(hash); route(); };
 
-  const open = (name) => {
+  const open = (name) => { // a part whose id equals the hash would take the focus
     view = name;
     document.body.dataset.view = name;
-    for (const one of Object.keys(views)) find(one).hidden = one !== name;
+    for (const one of Object.keys(views)) find(`view-${one}`).hidden = one !== name;;
     if (document.activeElement && document.activeElement !== document.body) document.activeElement.blur();
     if (name === "wall") find("grid").focus({ preventScroll: true });
   };
@@ -112,7 +112,7 @@ const App = (() => {
     addEventListener("hashchange", route);
     addEventListener("pagehide", leave);
     addEventListener("pageshow", (event) => { if (event.persisted && isDesk) location.reload(); });
-    if (token) Desk.begin(() => { progress(); Single.waiting(); });
+    if (token) Desk.begin(() => { progress(); if (view === "single") Single.waiting(); });
     route();
   };
 

@@ -66,7 +66,7 @@ const Grid = (() => {
     made.setAttribute("aria-selected", String(isMarked));
     made.setAttribute("aria-label", Words.cell(card, isMarked ? Words.marked(label) : ""));
     made.querySelectorAll("b").forEach((old) => old.remove());
-    if (card.also.length) made.append(badge(decides(card) ? "stack" : "stack alone", Words.stack(card.also.length, decides(card))));
+    if (card.stack) made.append(badge(decides(card) ? "stack" : "stack alone", Words.stack(card, decides(card))));
     if (isMarked) made.append(badge("mark", label === null ? `✗ ${Words.openMark}` : label === "" ? `? ${Words.unsureMark}` : `✗ ${label}`));
   };
 

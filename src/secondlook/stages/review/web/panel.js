@@ -18,11 +18,11 @@ const Panel = (() => {
   };
 
   const stack = (card, look, decides, change) => { // the objects that a decision on this one may decide, too
-    const count = card.also.length, crops = look ? look.stack : [], hidden = count - crops.length;
+    const count = decides ? card.also.length : card.stack, crops = look ? look.stack : [], hidden = count - crops.length;
     find("also").hidden = !count;
     if (!count) return;
-    const label = Dom.button(decides ? Words.onlyThis : Words.wholeStack, "T", change, { id: "stack", "aria-pressed": String(decides) });
-    find("also").replaceChildren(element("p", {}, decides ? Words.alsoDecides(count) : Words.alone(count)), label,
+    const label = card.also.length === 0 ? null : Dom.button(decides ? Words.onlyThis : Words.wholeStack, "T", change, { id: "stack", "aria-pressed": String(decides) });
+    find("also").replaceChildren(element("p", {}, decides ? Words.alsoDecides(count) : Words.alone(count)), label ?? "",
       element("div", {}, ...crops.map((src) => image(src)), hidden > 0 ? element("span", { class: "quiet" }, Words.more(hidden)) : null));
     find("also").classList.toggle("decides", decides);
   };

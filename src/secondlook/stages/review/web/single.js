@@ -13,7 +13,8 @@ const Single = (() => {
 
   // --- which objects
 
-  const filters = () => Object.fromEntries(["class", "conflict", "confidence", "decided"].map((name) => [name, find(`filter-${name}`).value]));
+  const filters = () => Object.fromEntries(["class", "conflict", "confidence", "decided"]
+    .map((name) => [name, (find(`filter-${name}`) || { value: "" }).value]));
 
   const matches = (card, wanted) => {
     const contradicted = card.given !== null && card.proposal !== null && card.given !== card.proposal;
@@ -54,10 +55,10 @@ const Single = (() => {
   const refill = async () => { // the next objects come while people look
     if (!isDesk || open.mode === "visit" || open.fetching) return;
     if (open.list.slice(open.at).filter(isOpen).length > AHEAD / 2) return;
-    const before = open.list.length;
+    const before = open.list.length, isIdle = !current() || !isOpen(current());
     open.fetching = claim().catch((error) => App.fail(error)).finally(() => { open.fetching = null; });
     await open.fetching;
-    if (open.list.length > before && (!current() || !isOpen(current()))) step();
+    if (open.list.length > before && isIdle) { open.at = open.list.findIndex(isOpen); show(); }
     else if (current()) drawRest();
     else show();
   };

@@ -85,9 +85,11 @@ const Server = (() => {
     headers: { "Content-Type": "application/json", "X-Token": token } });
 
   const claim = async ({ part, name = null, only = null, below = null, count, holding }) => {
-    const got = await ask("claim", body({ part, class: name, only, below, count, holding }));
-    Decisions.know(got.cards);
-    return got;
+    const unsent = Outbox.unsent().map((row) => row.instance_id); // decided, but the server does not know it yet
+    const got = await ask("claim", body({ part, class: name, only, below, count, holding: [...new Set([...holding, ...unsent])] }));
+    const cards = got.cards.filter((card) => !Decisions.said(card.id));
+    Decisions.know(cards);
+    return { cards, left: got.left };
   };
 
   const state = () => ask(`state?reviewer=${encodeURIComponent(reviewer())}`);

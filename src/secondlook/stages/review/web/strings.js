@@ -18,7 +18,7 @@ const Words = (() => {
     alsoDecides: (count) => `also decides ${many(count, "near-duplicate or object", "near-duplicates or objects")} of its track`,
     alone: (count) => `${many(count, "near-duplicate or object", "near-duplicates or objects")} of its track: not decided by this`,
     onlyThis: "Only this one", wholeStack: "The whole stack", more: (count) => `+ ${number(count)}`,
-    stack: (count, decides) => (decides ? `×${number(count + 1)}` : `1 of ${number(count + 1)}`),
+    stack: (card, decides) => (decides ? `×${number(card.also.length + 1)}` : `1 of ${number(card.stack + 1)}`),
     // classes
     findClass: "find a class", back: "back", inside: (count) => `${number(count)} ›`, noClass: "No class has this name.",
     // decisions
@@ -43,7 +43,7 @@ const Words = (() => {
     unsureMark: "cannot tell", openMark: "?", about: (card) => [
       card.given === null ? "no given label" : `given ${card.given}`, `proposal ${card.proposal ?? "none"} ${Words.confidence(card.confidence)}`,
       card.reason, Words.size(card)].join(" · "),
-    cell: (card, mark) => [card.proposal ?? "no proposal", mark, card.also.length ? `stack of ${card.also.length + 1}` : ""].filter(Boolean).join(", "),
+    cell: (card, mark) => [card.proposal ?? "no proposal", mark, card.stack ? `stack of ${card.stack + 1}` : ""].filter(Boolean).join(", "),
     marked: (label) => (label === null ? "wrong, no class yet" : label === "" ? "cannot tell" : `wrong: ${label}`),
     accepted: (count) => `${many(count, "object", "objects")} decided. U takes the screen back.`,
     visits: (count) => `${many(count, "marked object has", "marked objects have")} no class yet: choose one for each.`,

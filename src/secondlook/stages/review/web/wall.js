@@ -1,7 +1,7 @@
 // The wall: objects of one proposed class (or of the random sample) side by side; people mark those that are wrong.
 const Wall = (() => {
   const { find } = Dom;
-  const RETRY_MS = 5000;
+  const RETRY_MS = 2000, PATIENCE_MS = 400;
   let data = null, source = null, isDesk = false;
   const screen = { part: "queue", name: null, cards: [], marks: new Map(), thumbnails: new Map(), at: 0, anchor: 0, left: 0, turn: 0, busy: false };
   const clock = makeClock(), stacks = new Map();
@@ -47,18 +47,25 @@ const Wall = (() => {
   const next = async () => {
     const turn = (screen.turn += 1);
     clearTimeout(retry);
-    App.say(Words.waiting);
+    const slow = setTimeout(() => App.say(Words.waiting), PATIENCE_MS);
+    screen.waiting = true;
     try {
       const cards = await take(capacity(), []);
       if (turn !== screen.turn) return source.release(cards.map((card) => card.id));
-      if (!cards.length && !isRandom()) return nextClass();
-      await put(cards);
-    } catch (error) { App.fail(error); again(); }
+      await (!cards.length && !isRandom() ? nextClass() : put(cards));
+    } catch (error) { blank(error); }
+    return clearTimeout(slow);
+  };
+
+  const blank = (error) => { // the server does not answer: try again, and show nothing that is decided already
+    App.fail(error);
+    Grid.draw(cells(), shown(), isRandom());
+    again();
   };
 
   const put = async (cards, marks = new Map()) => {
     screen.thumbnails = await source.thumbnails(cards.filter(onWall).map((card) => card.id));
-    Object.assign(screen, { cards, marks, at: 0, anchor: 0 });
+    Object.assign(screen, { cards, marks, at: 0, anchor: 0, waiting: false });
     clock.begin();
     App.say("");
     draw();
@@ -94,7 +101,7 @@ const Wall = (() => {
   const start = async (part, name = null) => {
     clear();
     Object.assign(screen, { part, name, left: 0 });
-    if (part === "queue" && name === null) return nextClass().catch((error) => { App.fail(error); again(); });
+    if (part === "queue" && name === null) return nextClass().catch(blank);
     return next();
   };
 
@@ -123,7 +130,7 @@ const Wall = (() => {
   const cells = () => screen.cards.filter((card) => onWall(card) && isOpen(card));
 
   const draw = () => {
-    Dom.write("asked", isRandom() ? Words.askedRandom : screen.name === null ? Words.noWall : Words.asked(screen.name));
+    Dom.write("asked", !screen.cards.length || (screen.name === null && !isRandom()) ? Words.noWall : isRandom() ? Words.askedRandom : Words.asked(screen.name));
     find("grid").classList.toggle("random", isRandom());
     find("no-wall").hidden = screen.cards.length > 0;
     Grid.draw(cells(), shown(), isRandom());
@@ -203,7 +210,7 @@ const Wall = (() => {
 
   const accept = () => {
     const reviewer = App.person(), all = cells();
-    if (!reviewer || !screen.cards.length || screen.busy) return;
+    if (!reviewer || !screen.cards.length || screen.busy || screen.waiting) return;
     const choices = all.filter((card) => screen.marks.get(card.id) !== null)
       .map((card) => ({ card, label: screen.marks.has(card.id) ? screen.marks.get(card.id) : card.proposal, also: decides(card) }));
     if (choices.length) App.kept(Decisions.take(choices, { view: "wall", seconds: clock.seconds(), reviewer }));
