@@ -13,6 +13,7 @@ from secondlook.base.text import is_legible, legible
 COLUMNS = (
     *("instance_id", "image_path", "x", "y", "w", "h", "given", "proposal"),
     *("label", "reviewer", "sample", "probability", "note", "decided_at", "also"),
+    *("view", "seconds"),
 )
 HEADER = ",".join(COLUMNS).encode() + b"\n"
 _NEEDED = ("instance_id", "label", "reviewer")

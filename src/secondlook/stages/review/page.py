@@ -20,9 +20,9 @@ from secondlook.pages import render
 from secondlook.pages.forecast import Forecast, forecast_of
 from secondlook.pixels import images
 from secondlook.stages.review import index, queue
-from secondlook.stages.review.apply import UNDONE
 from secondlook.stages.review.decisions import COLUMNS
 from secondlook.stages.review.queue import Objects, Queue
+from secondlook.stages.review.reading import UNDONE
 
 SHOWN, LEAST_P = 4, 0.005  # classes of a labeler's probabilities, at most and at least
 QUALITY = 70
@@ -77,7 +77,7 @@ def _batches(results: Path, objects: Objects, queued: Queue, options: ReviewOpti
             part = whole.iloc[start : start + together]
             votes = {name: _votes(results / "label" / name, part) for name in labelers}
         shown = whole.iloc[start : start + options.batch_size].reset_index(drop=True)
-        also = {name: queued.also[name] for name in shown["instance_id"] if name in queued.also}
+        also = _also(queued, shown["instance_id"], options)
         thumbnails = _thumbnails(results, objects, also)
         items = [
             {**item, "also": also.get(item["id"], ()), "also_crops": thumbnails.get(item["id"], [])}
@@ -93,6 +93,15 @@ def _batches(results: Path, objects: Objects, queued: Queue, options: ReviewOpti
             "images": _images(shown, options.image_px),
             "items": items,
         }
+
+
+def _also(queued: Queue, names: Any, options: ReviewOptions) -> dict[str, tuple[str, ...]]:
+    found = {name: queued.others[name] for name in names if name in queued.others}
+    if options.copy_decisions is False:
+        return {}
+    whole = options.copy_decisions is True
+    also = {name: (one.track + one.alike if whole else one.track)[:1000] for name, one in found.items()}
+    return {name: ids for name, ids in also.items() if ids}
 
 
 def _instances(path: Path, rows: NDArray[np.int64]) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Which objects people review first, and the random sample that keeps every estimate and the guarantee valid."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,10 +23,9 @@ from secondlook.stats.consensus.accept import UNSEEN
 LEAST_RARITY, MOST_RARITY = 0.5, 2.0
 DIFFER, SEEN = "differ", "seen"
 RANDOM = "random sample"  # the reason of an object that was drawn at random; of an audit, too
-MOST_COPIES = 1000  # objects that one decision may decide besides its own: they must fit into a cell
 _COLUMNS = [
     *("instance_id", "shard", "track", "truth", "given"),
-    *("proposal", "confidence", "score", "action", "label"),
+    *("proposal", "confidence", "score", "agreement", "action", "label"),
 ]
 
 
@@ -50,19 +49,30 @@ class Objects:
 
 
 @dataclass(frozen=True)
+class Others:
+    """The ids of the objects that one is shown for: the others of its `track`, and its near-duplicates (`alike`)."""
+
+    track: tuple[str, ...]
+    alike: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Queue:
     """The queue, a row per place in the order of `rank`: columns as in `records.QUEUE`, and `confidence`.
 
-    `rows` are those of its objects among all. `also` are the ids that a decision on an object decides, too; `hidden`
-    counts the objects that are represented by another one of their kind; `why` says why so many objects are drawn at
-    random.
+    `rows` are those of its objects among all. `others` are the ids that an object is shown for, those of its track
+    first; `why` says why so many objects are drawn at random.
     """
 
     table: pd.DataFrame
     rows: NDArray[np.int64]
-    also: Mapping[str, tuple[str, ...]]
-    hidden: int
+    others: Mapping[str, Others]
     why: str
+
+    @property
+    def hidden(self) -> int:
+        """The number of objects that are represented by another one of their kind."""
+        return sum(len(one.track) + len(one.alike) for one in self.others.values())
 
 
 def load_objects(results: Path) -> Objects:
@@ -155,14 +165,15 @@ def make_queue(objects: Objects, results: Path, options: ReviewOptions) -> Queue
             "confidence": confidence[order],
         }
     )
-    also = parts.kinds.others if options.copy_decisions else {}
-    return Queue(
-        table,
-        order,
-        {ids[row]: tuple(ids[list(others)][:MOST_COPIES]) for row, others in also.items()},
-        sum(map(len, parts.kinds.others.values())),
-        parts.random.why,
-    )
+    track = objects.table["track"].to_numpy(dtype=object)
+    others = {ids[row]: _others(ids, track, row, rows) for row, rows in parts.kinds.others.items()}
+    return Queue(table, order, others, parts.random.why)
+
+
+def _others(ids: NDArray[Any], track: NDArray[Any], row: int, rows: Sequence[int]) -> Others:
+    of_track = [other for other in rows if isinstance(track[row], str) and track[other] == track[row]]
+    alike = [other for other in rows if other not in set(of_track)]
+    return Others(tuple(ids[of_track]), tuple(ids[alike]))
 
 
 def _parts(objects: Objects, results: Path, options: ReviewOptions, benefit: NDArray[np.float64]) -> _Parts:
@@ -180,7 +191,7 @@ def _parts(objects: Objects, results: Path, options: ReviewOptions, benefit: NDA
     rest = rest[np.lexsort((-benefit[rest], state[rest] != DIFFER))]  # stable: equal ones keep the order of the ids
     places = total - len(drawn) - len(audits)
     crops_of = partial(load_crops, results)
-    search = Search(places, options.near_duplicate_bits, options.copy_decisions, crops_of)
+    search = Search(places, options.near_duplicate_bits, options.copy_decisions is True, crops_of)
     return _Parts(drawn, audits, wrong, kinds_of(objects.table, rest, search), random)
 
 
