@@ -52,7 +52,7 @@ def _rows(instances: Path, named: Collection[str], shown: Collection[str]) -> It
         yield from batch.filter(pc.or_(is_named, is_shown.take(images.indices))).to_pylist()
 
 
-def match(row: dict[str, Any], dataset: Dataset) -> tuple[str | None, str | None]:
+def match(row: Mapping[str, Any], dataset: Dataset) -> tuple[str | None, str | None]:
     """Return the id of the object that a row is about, or the reason why there is none."""
     box = _box(row)
     own = dataset.rows.get(row["instance_id"])
@@ -74,7 +74,7 @@ def match(row: dict[str, Any], dataset: Dataset) -> tuple[str | None, str | None
     return None, "several objects have this box" if near else "no object of this dataset"
 
 
-def _box(row: dict[str, Any]) -> list[float] | None:
+def _box(row: Mapping[str, Any]) -> list[float] | None:
     try:
         return [float(row[name]) for name in BOX]
     except ValueError:
