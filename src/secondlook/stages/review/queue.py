@@ -233,13 +233,13 @@ def audit_sources(objects: Objects, drawn: NDArray[np.int64]) -> audit.Sources:
     """Return the objects whose class is known; in a rehearsal those that nobody looks at now or did before."""
     table = objects.table
     if objects.rehearsal:
-        known = _positions(table["truth"], objects.classes)
+        known = positions(table["truth"], objects.classes)
         known[drawn] = -1
         known[table["looked"].to_numpy()] = -1
     else:
-        known = _positions(table["agreed"], objects.classes)
+        known = positions(table["agreed"], objects.classes)
     before = table["instance_id"].isin(objects.audited).to_numpy()
-    given = _positions(table["given"], objects.classes)
+    given = positions(table["given"], objects.classes)
     return audit.Sources(table["instance_id"].to_numpy(), known, given, objects.posterior, before)
 
 
@@ -255,7 +255,7 @@ def _proposals(objects: Objects, parts: _Parts) -> tuple[NDArray[np.object_], ND
     return proposal, confidence
 
 
-def _positions(labels: pd.Series, classes: tuple[str, ...]) -> NDArray[np.int64]:
+def positions(labels: pd.Series, classes: tuple[str, ...]) -> NDArray[np.int64]:
     """Return the positions of labels among the classes, -1 for none."""
     texts = pa.array(labels.to_numpy(dtype=object), pa.string(), from_pandas=True)
     return records.class_positions(pa.chunked_array([texts], pa.string()), classes)
@@ -265,7 +265,7 @@ def benefit_of(objects: Objects, rarity: float) -> NDArray[np.float64]:
     """Return the benefit of a look at each object, (objects,); see `make_queue`."""
     table = objects.table
     label = table["label"].where(table["label"].notna(), table["proposal"])
-    column = _positions(label, objects.classes)
+    column = positions(label, objects.classes)
     p = np.zeros(len(table))
     if objects.classes:
         p = objects.posterior[np.arange(len(table)), np.maximum(column, 0)].astype(np.float64)

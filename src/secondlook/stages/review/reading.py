@@ -83,18 +83,23 @@ def check(row: Mapping[str, str], dataset: Dataset) -> Checked:
     return Checked(name, label, reason)
 
 
-def take(row: dict[str, Any], dataset: Dataset, read: Read) -> Key | None:
-    """Add a decision to `read`; return its object and labeler, None where it counts for nothing."""
+def take(row: Mapping[str, Any], dataset: Dataset, read: Read) -> None:
+    """Add a decision to `read`, to the unmatched rows where it counts for nothing."""
     checked = check(row, dataset)
     if checked.reason is not None:
         read.unmatched.append({**row, "reason": checked.reason})
-        return None
-    read.found_again += checked.name != row["instance_id"]
+    else:
+        read.found_again += checked.name != row["instance_id"]
+        add(row, checked, read)
+
+
+def add(row: Mapping[str, Any], checked: Checked, read: Read) -> Key:
+    """Add a decision that counts; return its object and labeler. Of one person's the latest counts."""
     key = (str(checked.name), f"human:{row['reviewer'].strip()}")
-    row = {**row, "label": checked.label, "sample": row["sample"].strip().lower()}
-    decisions = read.audits if row["sample"] == records.AUDIT else read.decisions
-    if key not in decisions or _order(decisions[key]) <= _order(row):
-        decisions[key] = row
+    told = {**row, "label": checked.label, "sample": row["sample"].strip().lower()}
+    decisions = read.audits if told["sample"] == records.AUDIT else read.decisions
+    if key not in decisions or _order(decisions[key]) <= _order(told):
+        decisions[key] = told
     return key
 
 
