@@ -90,8 +90,9 @@ class Hand:
         return np.asarray(rows[is_open])
 
     def _changed(self, rows: Rows) -> NDArray[np.bool_]:
-        later = [row for row, number in self.decided.changed.items() if number > self.merged.number]
-        return np.isin(rows, later)
+        changed = np.zeros(len(self.loaded), dtype=np.bool_)
+        changed[[row for row, number in self.decided.changed.items() if number > self.merged.number]] = True
+        return np.asarray(changed[rows])
 
     def _is_settled(self, row: int) -> bool:
         """Tell whether this person has nothing to say on a row: it waits for the next merge, or they came last."""
@@ -100,16 +101,14 @@ class Hand:
         return not self.decided.may_look_again(self.wanted.person, self.names[row])
 
     def _passes(self, rows: Rows) -> NDArray[np.bool_]:
-        table, wanted = self.merged.objects.table, self.wanted
-        proposal, given = table["proposal"].to_numpy(dtype=object)[rows], table["given"].to_numpy(dtype=object)[rows]
+        wanted, label, given = self.wanted, self.loaded.label[rows], self.loaded.dataset.given[rows]
         passes = np.ones(len(rows), dtype=np.bool_)
         if wanted.label is not None:
-            passes &= proposal == wanted.label
+            passes &= label == self.loaded.objects.classes.index(wanted.label)
         if wanted.only is not None:
-            has_given = np.array([isinstance(one, str) for one in given], dtype=np.bool_)
-            passes &= has_given & ((proposal == given) == (wanted.only == "confirmed"))
+            passes &= (given >= 0) & ((label == given) == (wanted.only == "confirmed"))
         if wanted.below is not None:
-            passes &= table["confidence"].to_numpy()[rows] < wanted.below
+            passes &= self.merged.objects.table["confidence"].to_numpy()[rows] < wanted.below
         return passes
 
     def sample(self) -> Rows:

@@ -33,10 +33,10 @@ _BY_PERSON = (records.PERSON_KEPT, records.PERSON_CHOSE)
 class Loaded:
     """The objects of a results folder, a row each in the order of the ids, and how they are merged.
 
-    `objects` propose what the labelers do, also where a person has decided. `was_held` tells whether the last run
-    guaranteed anything; `by_person` marks the objects on which a person decided then, (objects,). `stack` is the row of
-    the object that stands for each, `twice` marks those that two people see, (objects,) each. `sample` holds all rows
-    in the order of the random sample.
+    `objects` propose what the labelers do, also where a person has decided; `label` are the positions of these classes,
+    -1 for none. `was_held` tells whether the last run guaranteed anything; `by_person` marks the objects on which a
+    person decided then, `twice` those that two people see, (objects,) each. `sample` holds all rows in the order of the
+    random sample.
     """
 
     results: Path
@@ -44,12 +44,13 @@ class Loaded:
     options: ReviewOptions
     places: Mapping[str, int]
     dataset: consensus.Dataset
+    label: Rows
     proposals: Proposals
     merging: ConsensusOptions
     epoch: Epoch | None
     was_held: bool
     by_person: NDArray[np.bool_]
-    stack: Rows
+    stack: "Stacks"
     twice: NDArray[np.bool_]
     sample: Rows
 
@@ -69,13 +70,13 @@ def load(results: Path, decisions: Path, options: ReviewOptions) -> Loaded:
     frozen = last_epoch(decisions) if merging.guarantee.exact else None
     places = {name: row for row, name in enumerate(dataset.instance_ids.to_pylist())}
     return Loaded(
-        *(results, _with_proposals(objects, label, by_person), options, places, dataset),
+        *(results, _with_proposals(objects, label, by_person), options, places, dataset, label),
         Proposals(np.maximum(label, 0), objects.table["score"].to_numpy(dtype=np.float64)),
         merging,
         None if frozen is None else read_epoch(frozen, dataset),
         was_held=bool(objects.guarantee.get("held")),
         by_person=by_person,
-        stack=_stacks(results / "review" / "alike.parquet", places),
+        stack=Stacks(_stacks(results / "review" / "alike.parquet", places)),
         twice=records.content_fractions(dataset.instance_ids, "agreement") < options.agreement,
         sample=np.argsort(dataset.review_fractions, kind="stable"),
     )
@@ -96,6 +97,20 @@ def _with_proposals(objects: Objects, label: Rows, by_person: NDArray[np.bool_])
     proposal[by_person] = np.array([*objects.classes, ""], dtype=object)[label[by_person]]
     sure = np.nan_to_num(objects.posterior).max(axis=1, initial=0.0).astype(np.float64)
     return replace(objects, table=objects.table.assign(proposal=proposal, confidence=sure))
+
+
+class Stacks:
+    """Objects that stand for each other: `head` is the row of the object that is shown for each, (objects,)."""
+
+    def __init__(self, head: Rows) -> None:
+        self.head = head
+        self._order = np.argsort(head, kind="stable")
+        self._sorted = head[self._order]
+
+    def rows_like(self, row: int) -> Rows:
+        """Return all rows of the stack of `row`."""
+        start, stop = np.searchsorted(self._sorted, [self.head[row], self.head[row] + 1])
+        return np.asarray(self._order[start:stop])
 
 
 def _stacks(alike: Path, places: Mapping[str, int]) -> Rows:

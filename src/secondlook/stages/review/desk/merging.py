@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondlook.stages.review import audit, queue, share
-from secondlook.stages.review.desk.loaded import Loaded, Rows, as_table
+from secondlook.stages.review.desk.loaded import Loaded, Rows, Stacks, as_table
 from secondlook.stages.review.matching import Dataset
 from secondlook.stages.review.queue import DIFFER, SEEN, Objects, Others
 from secondlook.stages.review.reading import Read, Reviews, reviews_of
@@ -22,9 +22,10 @@ class Merged:
     """What the first `number` decisions come to; `objects` with what people did, and with the guarantee of now.
 
     `queue` are the rows that people look at by doubt, the first open one of each stack, and `sample` those of the
-    random sample that nobody has looked at, in its order. `again` marks what a second person is to see, `unsure` what
-    goes to a person as it stands, (objects,) each. `random` is the share of the random sample where both are mixed.
-    `audits` are rows of known wrong proposals with the positions of the classes that are proposed.
+    random sample that nobody has looked at, in its order. `seen` marks what is decided, `differ` where people differ,
+    `again` what a second person is to see, `unsure` what goes to a person as it stands, (objects,) each. `random` is
+    the share of the random sample where both are mixed. `audits` are rows of known wrong proposals with the positions
+    of the classes that are proposed.
     """
 
     number: int
@@ -32,25 +33,21 @@ class Merged:
     benefit: NDArray[np.float64]
     queue: Rows
     sample: Rows
+    seen: NDArray[np.bool_]
+    differ: NDArray[np.bool_]
     again: NDArray[np.bool_]
     unsure: NDArray[np.bool_]
     random: float
     audits: tuple[tuple[int, int], ...]
     reasons: NDArray[np.str_]
-    stack: Rows
-
-    @property
-    def differ(self) -> NDArray[np.bool_]:
-        """The objects on which people differ, (objects,)."""
-        return np.asarray(self.objects.table["state"] == DIFFER)
+    stack: Stacks
 
     def others(self, row: int) -> Others:
         """Return the open objects that the object at `row` of the queue is shown for."""
-        table, state = self.objects.table, self.objects.table["state"].to_numpy()
-        if state[row] != "":
+        table, rows = self.objects.table, self.stack.rows_like(row)
+        if self.seen[row] or self.differ[row] or len(rows) < 2:
             return Others((), ())
-        rows = np.flatnonzero(self.stack == self.stack[row])
-        rows = rows[(state[rows] == "") & (rows != row)]
+        rows = rows[~self.seen[rows] & ~self.differ[rows] & (rows != row)]
         track = table["track"].to_numpy(dtype=object)
         together = np.array([isinstance(track[row], str) and track[one] == track[row] for one in rows], dtype=np.bool_)
         ids = table["instance_id"].to_numpy()
@@ -66,13 +63,15 @@ def merge(loaded: Loaded, read: Read, dataset: Dataset, number: int) -> Merged:
     table, options = objects.table, loaded.options
     state, looked = table["state"].to_numpy(), table["looked"].to_numpy()
     benefit = queue.benefit_of(objects, options.rarity)
-    again = loaded.twice & looked & (state == SEEN) & _by_one(loaded, reviews)
-    unsure = (table["action"] == "review").to_numpy() & (state != SEEN)
+    seen, differ = state == SEEN, state == DIFFER
+    again = loaded.twice & looked & seen & _by_one(loaded, reviews)
+    unsure = (table["action"] == "review").to_numpy() & ~seen
     sample = loaded.sample[~looked[loaded.sample]]
-    total = min(options.batch_size * options.batches, int(((state != SEEN) | ~looked).sum()))
+    total = min(options.batch_size * options.batches, int((~seen | ~looked).sum()))
     random = share.random_share(total, int((unsure & ~looked).sum()), options, objects.guarantee)
     return Merged(
-        *(number, objects, benefit, _in_order(loaded, state, benefit, again), sample, again, unsure),
+        *(number, objects, benefit, _in_order(loaded, state, benefit, again), sample),
+        *(seen, differ, again, unsure),
         random.places / random.among if random.among else 0.0,
         _audits(loaded, objects, sample[: random.places]),
         queue.reasons_of(table, np.zeros(len(table), dtype=np.bool_)),
@@ -129,7 +128,7 @@ def _in_order(
     """
     ordered = queue.by_doubt(np.flatnonzero((state != SEEN) | again), state, benefit)
     alone = (state[ordered] == DIFFER) | again[ordered]
-    _, first = np.unique(np.where(alone, -1 - ordered, loaded.stack[ordered]), return_index=True)
+    _, first = np.unique(np.where(alone, -1 - ordered, loaded.stack.head[ordered]), return_index=True)
     kept = ordered[np.sort(first)]
     place = np.select([state[kept] == DIFFER, again[kept]], [0, 1], default=2)
     return np.asarray(kept[np.argsort(place, kind="stable")])

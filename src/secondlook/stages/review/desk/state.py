@@ -1,22 +1,19 @@
 """How far the work is: what is guaranteed, how much is left, and who is there."""
 
 import time
-from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from secondlook.stages.review.desk.claims import Claims
 from secondlook.stages.review.desk.decided import PERSON, Decided
-from secondlook.stages.review.desk.loaded import Loaded
+from secondlook.stages.review.desk.loaded import Loaded, Rows
 from secondlook.stages.review.desk.merging import Merged
-from secondlook.stages.review.queue import SEEN
 
 
 def state_of(loaded: Loaded, merged: Merged, decided: Decided, claims: Claims, person: str) -> dict[str, Any]:
     """Return the numbers of this moment, for a person."""
-    now, table = merged.objects.guarantee, merged.objects.table
-    state = table["state"].to_numpy()
+    now = merged.objects.guarantee
     unseen = decided.looks == 0
     queue = merged.queue[unseen[merged.queue] & ~merged.differ[merged.queue]]
     today = time.strftime("%Y-%m-%d", time.gmtime(claims.clock()))
@@ -26,7 +23,7 @@ def state_of(loaded: Loaded, merged: Merged, decided: Decided, claims: Claims, p
             "looks": now["n"],
         },
         "objects": len(loaded),
-        "decided": int(((state == SEEN) | ~unseen).sum()),
+        "decided": int((merged.seen | ~unseen).sum()),
         "to_people": int((merged.unsure & (unseen | merged.differ)).sum()),
         "open": {
             "queue": len(queue),
@@ -40,12 +37,15 @@ def state_of(loaded: Loaded, merged: Merged, decided: Decided, claims: Claims, p
     }
 
 
-def _classes(loaded: Loaded, merged: Merged, queue: "np.ndarray[Any, Any]") -> list[dict[str, Any]]:
+def _classes(loaded: Loaded, merged: Merged, queue: Rows) -> list[dict[str, Any]]:
     """Return how many objects of the queue are proposed as each class, and how many of these go to people."""
-    proposal = merged.objects.table["proposal"].to_numpy(dtype=object)[queue]
-    counts, unsure = Counter(proposal.tolist()), Counter(proposal[merged.unsure[queue]].tolist())
-    names = sorted((name for name in loaded.objects.classes if counts[name]), key=lambda name: -counts[name])
-    return [{"name": name, "open": counts[name], "to_people": unsure[name]} for name in names]
+    classes, label = loaded.objects.classes, loaded.label[queue]
+    counts = np.bincount(label[label >= 0], minlength=len(classes)).tolist()
+    unsure = np.bincount(label[(label >= 0) & merged.unsure[queue]], minlength=len(classes)).tolist()
+    found = [
+        {"name": name, "open": counts[at], "to_people": unsure[at]} for at, name in enumerate(classes) if counts[at]
+    ]
+    return sorted(found, key=lambda row: -row["open"])
 
 
 def _people(decided: Decided, claims: Claims) -> list[dict[str, Any]]:
