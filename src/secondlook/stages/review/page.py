@@ -17,9 +17,9 @@ from secondlook.io import facts, files, records
 from secondlook.pages import render
 from secondlook.pages.forecast import forecast_of
 from secondlook.stages.review import index, queue, thumbnails
-from secondlook.stages.review.apply import UNDONE
 from secondlook.stages.review.decisions import COLUMNS
 from secondlook.stages.review.queue import Objects, Queue
+from secondlook.stages.review.reading import UNDONE
 from secondlook.stages.review.shown import Card, Shown
 from secondlook.stages.review.thumbnails import Piece
 
