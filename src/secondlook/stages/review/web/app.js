@@ -8,7 +8,8 @@ const App = (() => {
   let view = "";
   const views = { single: Single, wall: Wall };
 
-  const say = (text) => write("message", text);
+  const hush = Dom.later(() => write("message", ""), 6000);
+  const say = (text) => { write("message", text); hush(); };
   const fail = (error) => say(error instanceof TypeError || error.name === "TimeoutError" ? Words.silent : error.message);
   const person = () => Person.require();
 

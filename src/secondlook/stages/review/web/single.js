@@ -1,7 +1,7 @@
 // The single view: one object in the whole window, one decision at a time.
 const Single = (() => {
   const { find } = Dom;
-  const AHEAD = 10, LOOKS_AHEAD = 3;
+  const AHEAD = 10, LOOKS_AHEAD = 3, RETRY_MS = 2000;
   let data = null, source = null, isDesk = false;
   // mode: mixed, random, or visit (a few objects that a wall could not decide; then `back`)
   const open = { list: [], at: 0, mode: "mixed", back: null, fetching: null, turn: 0, left: 0 };
@@ -105,8 +105,9 @@ const Single = (() => {
 
   const fetchLook = async (card) => {
     source.thumbnails([card.id]).then((found) => Crop.add(card, { thumbnail: found.get(card.id) })).catch(() => {});
-    const look = await source.look(card.id).catch(() => null);
+    const look = await source.look(card.id).catch((error) => error);
     if (current() !== card) return;
+    if (look instanceof Error) { App.fail(look); setTimeout(() => { if (current() === card && !open.look) fetchLook(card); }, RETRY_MS); return; }
     open.look = { id: card.id, look };
     drawLook(card, look);
     if (data.classes.length > Classes.KEYS.length && !find("classes").contains(document.activeElement)) Classes.draw(picker(card));
