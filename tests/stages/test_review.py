@@ -123,16 +123,29 @@ def test_small_datasets(secondlook: Command, tmp_path: Path, objects: int) -> No
     assert (made.results / "review" / "index.html").exists()
 
 
+PARTS = ("/looks-000.js", "/thumbnails-000.js")
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    """Return all files of a folder by their names in it."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_pages_are_repeatable_and_old_ones_go(secondlook: Command, tmp_path: Path) -> None:
     made = make_results(tmp_path, [{"p": 0.7}] * 9, shards=2)
     folder = made.results / "review"
     queue_of(secondlook, made, batch_size=3)
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert sorted(before) == ["batch-001.html", "batch-002.html", "batch-003.html", "index.html", "queue.parquet"]
+    before = written(folder)
+    pages = [f"batch-00{number}{part}" for number in (1, 2, 3) for part in (".html", *PARTS)]
+    tables = ["alike.parquet", "index.html", "queue.parquet", "thumbnails.arrow"]
+    assert sorted(name for name in before if not name.startswith("images/")) == sorted([*pages, *tables])
+    assert len(before) == len(pages) + len(tables) + 9, "an image for each"
     queue_of(secondlook, made, batch_size=3)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert written(folder) == before
     queue_of(secondlook, made, batch_size=5)
-    assert sorted(path.name for path in folder.glob("batch-*")) == ["batch-001.html", "batch-002.html"]
+    pages = [f"batch-00{number}{part}" for number in (1, 2) for part in (".html", *PARTS)]
+    assert sorted(name for name in written(folder) if name.startswith("batch")) == sorted(pages)
+    assert not (folder / "batch-003").exists()
 
 
 def test_what_is_missing_is_said(secondlook: Command, tmp_path: Path) -> None:

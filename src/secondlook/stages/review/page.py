@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ PARTS = {"thumbnails": 100, "looks": 20}  # objects of a batch in one file
 DESK = "desk"  # the name of the page that the server fills
 SCRIPTS = ("strings", "store", "source", "classes", "wall", "single", "desk", "app")
 _SEPARATORS = ("--", "/")  # of the levels of class names that form a tree
-_AT_ONCE = 5000  # objects whose votes are read together: each reading goes through all shards
+AT_ONCE = 5000  # objects whose votes are read together: each reading goes through all shards
 _WEB = Path(__file__).parent / "web"
 # text inside a script element: the data must not end it or open a comment
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -93,12 +92,13 @@ class _Pages:
         self.out, self.shown, self.rehearsal = out, shown, rehearsal
         self.entries: list[dict[str, Any]] = []
         self._images: dict[str, str | None] = {}
+        self._names: set[str] = set()
 
     def written(self, queued: Queue) -> Iterator[Mapping[str, Piece]]:
         """Write the pages, and yield the thumbnails of each."""
         size = self.shown.options.batch_size
         cards = list(self.shown.cards(queued.table, queued.others))
-        together = max(1, _AT_ONCE // size) * size
+        together = max(1, AT_ONCE // size) * size
         starts = range(0, len(cards), size)
         for number, start in enumerate(progress.track(starts, total=len(starts), what="pages"), start=1):
             if start % together == 0:
@@ -126,8 +126,8 @@ class _Pages:
             for number, start in enumerate(range(0, len(names), PARTS[kind])):
                 part = {name: found.get(name) for name in names[start : start + PARTS[kind]]}
                 text = f'Parts.take("{kind}", {_json(part)});\n'
-                files.write_text(self.out / batch.name / f"{kind}-{number:03d}.js", text)
-        files.write_text(self.out / f"{batch.name}.html", _page(data, self.rehearsal))
+                self._keep(f"{batch.name}/{kind}-{number:03d}.js", text.encode())
+        self._keep(f"{batch.name}.html", _page(data, self.rehearsal).encode())
         self.entries.append(index.entry(batch.name, key, batch.cards))
 
     def _image(self, card: Card) -> str | None:
@@ -138,20 +138,21 @@ class _Pages:
             name = f"images/{hashlib.blake2b(path.encode('utf-8', 'surrogateescape')).hexdigest()[:20]}.jpg"
             self._images[path] = None if image is None else name
             if image is not None:
-                files.write_bytes(self.out / name, image)
+                self._keep(name, image)
         return self._images[path]
 
+    def _keep(self, name: str, content: bytes) -> None:
+        files.write_bytes(self.out / name, content)
+        self._names.add(name)
+
     def delete_earlier(self) -> None:
-        """Delete the pages, parts and images of an earlier run."""
-        names = {entry["name"] for entry in self.entries}
-        for path in self.out.glob("batch-*"):
-            if path.is_dir() and path.name not in names:
-                shutil.rmtree(path)
-            elif path.suffix == ".html" and path.stem not in names:
+        """Delete the pages, parts and images that an earlier run wrote and this one did not."""
+        for path in [*self.out.glob("batch-*.html"), *self.out.glob("batch-*/*.js"), *self.out.glob("images/*.jpg")]:
+            if path.relative_to(self.out).as_posix() not in self._names:
                 path.unlink()
-        for path in (self.out / "images").glob("*.jpg"):
-            if f"images/{path.name}" not in self._images.values():
-                path.unlink()
+        for folder in filter(Path.is_dir, self.out.glob("batch-*")):
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def _data(task: str, name: str, key: str, classes: Sequence[str], cards: Sequence[Card]) -> dict[str, Any]:

@@ -217,9 +217,10 @@ def _kept(rows: Rows, differs: NDArray[np.bool_], here: int) -> list[int]:
     if len(rows) <= FRAMES:
         return list(range(len(rows)))
     kept = {int(np.flatnonzero(rows == here)[0])}
-    for places, most in ((np.flatnonzero(differs), FRAMES // 2), (np.arange(len(rows)), FRAMES)):
-        free = max(0, most - len(kept))
-        kept |= {int(places[at]) for at in np.linspace(0, len(places) - 1, min(free, len(places))).astype(int)}
+    for wanted, most in ((np.flatnonzero(differs), FRAMES // 2), (np.arange(len(rows)), FRAMES)):
+        places = np.setdiff1d(wanted, list(kept))
+        free = min(max(0, most - len(kept)), len(places))
+        kept |= set(places[np.linspace(0, len(places) - 1, free).astype(int)].tolist())
     return sorted(kept)
 
 
