@@ -25,7 +25,13 @@ from secondlook.stages.review.thumbnails import Piece
 
 PARTS = {"thumbnails": 100, "looks": 20}  # objects of a batch in one file
 DESK = "desk"  # the name of the page that the server fills
-SCRIPTS = ("strings", "store", "source", "classes", "wall", "single", "desk", "app")
+SCRIPTS = {  # of each template, in the order in which they need each other
+    "page.html": (
+        *("strings", "dom", "store", "outbox", "decisions", "source", "crop", "classes", "grid", "panel"),
+        *("single", "wall", "person", "desk", "app"),
+    ),
+    "index.html": ("strings", "dom", "store", "source", "person", "desk", "home"),
+}
 _SEPARATORS = ("--", "/")  # of the levels of class names that form a tree
 AT_ONCE = 5000  # objects whose votes are read together: each reading goes through all shards
 _WEB = Path(__file__).parent / "web"
@@ -197,7 +203,7 @@ def _render(template: str, context: Mapping[str, Any], data: Mapping[str, Any]) 
         trim_blocks=True,
     )
     parts = {path.name: path.read_text(encoding="utf-8") for path in sorted(_WEB.iterdir()) if path.suffix != ".html"}
-    scripts = [parts[f"{name}.js"] for name in SCRIPTS]
+    scripts = [parts[f"{name}.js"] for name in SCRIPTS[template]]
     return environment.get_template(template).render(
         {**context, "data": _json(data), "style": parts["page.css"], "scripts": scripts}
     )
