@@ -137,7 +137,11 @@ class Desk:
     def _take(self, rows: Sequence[Row]) -> None:
         for row in rows:
             self.decided.take(row, self.decided.check(row))
-            self.claims.release(row["reviewer"].strip(), [row["instance_id"]])
+            person, name = row["reviewer"].strip(), row["instance_id"]
+            if row["note"] != UNDONE:
+                self.claims.release(person, [name])
+            elif self.claims.holder(name) is None:  # it is on their screen again
+                self.claims.claim(person, [name])
 
     def claim(self, told: Mapping[str, Any]) -> dict[str, Any]:
         """Return the next objects for a person; raises ValueError for a claim that is none."""

@@ -3,46 +3,19 @@ const Wall = (() => {
   const { find } = Dom;
   const RETRY_MS = 2000, PATIENCE_MS = 400;
   let data = null, source = null, isDesk = false;
-  const screen = { part: "queue", name: null, cards: [], marks: new Map(), thumbnails: new Map(), at: 0, anchor: 0, left: 0, turn: 0, busy: false };
+  const screen = { part: "queue", name: null, cards: [], marks: new Map(), thumbnails: new Map(), at: 0, anchor: 0, turn: 0, busy: false };
   const clock = makeClock(), stacks = new Map();
-  let returned = [], ahead = null, retry = 0; // cards to show first; the next screen, claimed while people look
+  const { onWall } = Supply;
+  let retry = 0;
 
   const decides = (card) => card.also.length > 0 && (stacks.get(card.id) ?? card.copies);
   const shown = () => ({ marks: screen.marks, thumbnails: screen.thumbnails, decides });
   const isOpen = (card) => !Decisions.said(card.id);
   const isRandom = () => screen.part === "random";
-  const onWall = (card) => card.proposal !== null; // others are decided one by one
   const kept = () => screen.cards.filter(isOpen);
   const capacity = () => Grid.layout(isRandom()).count;
 
   // --- which objects
-
-  const claim = async (count, holding) => {
-    const got = await source.claim({ part: screen.part, name: screen.name, count, holding });
-    return { ...got, thumbnails: await source.thumbnails(got.cards.filter(onWall).map((card) => card.id)) };
-  };
-
-  const prefetch = () => {
-    const holding = [...screen.cards, ...returned].map((card) => card.id);
-    ahead = claim(capacity(), holding).catch(() => null);
-  };
-
-  const take = async (count, holding) => { // what came back first, then what was fetched ahead, then what is asked for now
-    const cards = returned.splice(0, count), fetched = ahead ? await ahead : null;
-    ahead = null;
-    const have = new Set([...cards.map((card) => card.id), ...holding]);
-    const more = (fetched ? fetched.cards : []).filter((card) => isOpen(card) && !have.has(card.id));
-    if (fetched) screen.left = fetched.left;
-    const room = count - cards.length;
-    cards.push(...more.slice(0, room));
-    returned.push(...more.slice(room));
-    if (cards.length < count && !(fetched && fetched.left === 0)) {
-      const got = await claim(count - cards.length, [...have, ...cards.map((card) => card.id)]);
-      screen.left = got.left;
-      cards.push(...got.cards.filter((card) => !have.has(card.id)));
-    }
-    return cards;
-  };
 
   const next = async () => {
     const turn = (screen.turn += 1);
@@ -50,7 +23,7 @@ const Wall = (() => {
     const slow = setTimeout(() => App.say(Words.waiting), PATIENCE_MS);
     screen.waiting = true;
     try {
-      const cards = await take(capacity(), []);
+      const cards = await Supply.take(capacity(), []);
       if (turn !== screen.turn) return source.release(cards.map((card) => card.id));
       await (!cards.length && !isRandom() ? nextClass() : put(cards));
     } catch (error) { blank(error); }
@@ -69,7 +42,7 @@ const Wall = (() => {
     clock.begin();
     App.say("");
     draw();
-    if (!ahead) prefetch();
+    Supply.prefetch(capacity(), cards);
     if (!cards.length) again();
   };
 
@@ -79,47 +52,49 @@ const Wall = (() => {
     const turn = screen.turn, listed = await source.classes();
     for (const { name } of listed.filter((one) => one.open > 0)) {
       if (turn !== screen.turn) return undefined;
-      Object.assign(screen, { name });
-      returned = [];
-      ahead = null;
-      const cards = await take(capacity(), []);
+      screen.name = name;
+      Supply.aim("queue", name);
+      const cards = await Supply.take(capacity(), []);
       if (cards.length) { App.at(`wall=${name}`); return put(cards); }
     }
     screen.name = null;
     return put([]);
   };
 
-  const released = () => {
+  const clear = () => {
     clearTimeout(retry);
-    if (!isDesk) return;
-    source.release([...kept(), ...returned].map((card) => card.id));
-    if (ahead) ahead.then((got) => got && source.release(got.cards.map((card) => card.id)));
+    Supply.release(kept());
+    Object.assign(screen, { cards: [], marks: new Map(), turn: screen.turn + 1 });
   };
-
-  const clear = () => { released(); returned = []; ahead = null; Object.assign(screen, { cards: [], marks: new Map() }); };
 
   const start = async (part, name = null) => {
     clear();
-    Object.assign(screen, { part, name, left: 0 });
+    Object.assign(screen, { part, name });
+    Supply.aim(part, name);
     drawClasses(); // how high they are decides how many crops fit
     if (part === "queue" && name === null) return nextClass().catch(blank);
     return next();
   };
 
+  const extend = async (count, turn) => {
+    const more = await Supply.take(count, screen.cards).catch(() => []);
+    const thumbnails = await source.thumbnails([...screen.cards, ...more].filter(onWall).map((card) => card.id)).catch(() => screen.thumbnails);
+    if (turn !== screen.turn) return source.release(more.map((card) => card.id)); // another screen has come
+    Object.assign(screen, { cards: [...screen.cards, ...more], thumbnails });
+    return Supply.prefetch(capacity(), screen.cards);
+  };
+
   const resized = async () => { // more or fewer fit now
     if (!find("grid").clientWidth || screen.busy || !screen.cards.length) return;
     screen.busy = true;
-    const count = capacity(), seen = screen.cards.filter(onWall);
+    const turn = screen.turn, count = capacity(), seen = screen.cards.filter(onWall);
     if (seen.length > count) {
       const gone = new Set(seen.slice(count));
-      returned = [...gone, ...returned];
+      Supply.back([...gone]);
       screen.cards = screen.cards.filter((card) => !gone.has(card));
       for (const card of gone) screen.marks.delete(card.id);
     } else if (seen.length < count) {
-      const more = await take(count - seen.length, screen.cards.map((card) => card.id)).catch(() => []);
-      screen.cards = [...screen.cards, ...more];
-      screen.thumbnails = await source.thumbnails(screen.cards.filter(onWall).map((card) => card.id));
-      prefetch();
+      await extend(count - seen.length, turn);
     }
     screen.busy = false;
     screen.at = Math.min(screen.at, Math.max(0, cells().length - 1));
@@ -144,7 +119,7 @@ const Wall = (() => {
     const all = cells(), marked = all.filter((card) => screen.marks.has(card.id)).length;
     Grid.redraw(all, shown());
     Grid.focus(screen.at);
-    Dom.write("screen", `${Words.screen(all.length, marked)} · ${Words.left(all.length + returned.length + screen.left)}`);
+    Dom.write("screen", `${Words.screen(all.length, marked)} · ${Words.left(all.length + Supply.left())}`);
     Dom.write("accept-rest", Words.accept(all.length - marked, marked));
     Dom.write("about", all[screen.at] ? Words.about(all[screen.at]) : "");
     App.progress();
@@ -222,7 +197,7 @@ const Wall = (() => {
 
   const visit = (cards) => {
     screen.cards = cards;
-    App.visit(cards, (undecided) => { returned = [...undecided, ...returned]; next(); });
+    App.visit(cards, (undecided) => { Supply.back(undecided); next(); });
     App.say(Words.visits(cards.length));
   };
 
@@ -238,15 +213,21 @@ const Wall = (() => {
     });
   };
 
+  const turnTo = (part, name) => {
+    clear();
+    Object.assign(screen, { part, name });
+    Supply.aim(part, name);
+    App.at(part === "random" ? "random" : `wall=${name}`);
+  };
+
   const undo = () => {
     const gone = Decisions.undo();
     if (!gone.length) return App.say(Words.nothingToUndo);
     const first = gone[0], part = first.card.sample === "queue" ? "queue" : "random";
     const same = part === screen.part && (part === "random" || first.card.proposal === screen.name);
-    if (same) returned = [...kept(), ...returned];
-    else { clear(); Object.assign(screen, { part, name: part === "random" ? null : first.card.proposal }); App.at(part === "random" ? "random" : `wall=${screen.name}`); }
+    if (same) Supply.back(kept());
+    else turnTo(part, part === "random" ? null : first.card.proposal);
     screen.turn += 1;
-    App.say(Words.undone(gone.length));
     const marks = new Map(gone.filter(({ card, decision }) => decision.label !== card.proposal)
       .map(({ card, decision }) => [card.id, decision.view === "wall" ? decision.label : null]));
     return put(gone.map(({ card }) => card), marks).then(() => App.say(Words.undone(gone.length)));
@@ -278,6 +259,7 @@ const Wall = (() => {
     data = page;
     source = from;
     isDesk = data.name === "desk";
+    Supply.begin(source);
     Grid.begin(resized);
     find("grid").addEventListener("click", click);
     find("grid").addEventListener("dblclick", (event) => { const cell = event.target.closest(".cell"); if (cell) enlarge(Number(cell.dataset.index)); });
@@ -286,5 +268,5 @@ const Wall = (() => {
     for (const [id, action] of Object.entries(clicks)) find(id).addEventListener("click", () => { find("grid").focus(); action(); });
   };
 
-  return { begin, start, key, clear, held: () => [...kept(), ...returned].map((card) => card.id) };
+  return { begin, start, key, clear, held: () => [...kept(), ...Supply.waiting()].map((card) => card.id) };
 })();
