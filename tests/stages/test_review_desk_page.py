@@ -205,7 +205,9 @@ def test_nothing_is_lost_when_the_server_is_killed(office: Office, page: Page) -
     office.restart()
     all_saved(page)
     assert [row["instance_id"] for row in office.rows()] == first
-    page.wait_for_function("(id) => ![undefined, id].includes(document.querySelector('.cell')?.dataset.id)", arg=first[0])
+    page.wait_for_function(
+        "(id) => ![undefined, id].includes(document.querySelector('.cell')?.dataset.id)", arg=first[0]
+    )
     next_screen(page)
     all_saved(page)
     assert len({row["instance_id"] for row in office.rows()}) == len(office.rows()) > len(first)
@@ -247,9 +249,8 @@ def test_whoever_closes_a_page_with_unsaved_decisions_is_warned(office: Office, 
 
 def test_a_refused_row_does_not_hold_up_others(office: Office, page: Page) -> None:
     sit_down(page, office, "single")
-    page.evaluate(
-        """() => Outbox.put([{instance_id: 'nobody knows it', reviewer: 'ann', label: '', note: '', decided_at: '2026'}])"""
-    )
+    unknown = {"instance_id": "nobody knows it", "reviewer": "ann", "label": "", "note": "", "decided_at": "2026"}
+    page.evaluate("(row) => Outbox.put([row])", unknown)
     said(page, "1 decision was refused by the server")
     page.keyboard.press("Enter")
     page.wait_for_function("!Outbox.count()")
@@ -298,9 +299,7 @@ def test_four_people_at_once_while_the_server_is_killed_ten_times(
 ) -> None:
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
-    objects: Rows = [
-        {"given": "stop", "label": LABELS[number % 3], "p": 0.5 + number / 9000} for number in range(4000)
-    ]
+    objects: Rows = [{"given": "stop", "label": LABELS[number % 3], "p": 0.5 + number / 9000} for number in range(4000)]
     made = make_results(tmp_path, objects)
     office = Office(made, tmp_path / "decisions")
     request.addfinalizer(office.kill)
@@ -340,7 +339,17 @@ def _same_consensus(secondlook: Command, tmp_path: Path, made: Made, office: Off
         told = [part for path in files for part in ("--apply", path)]
         steps = (
             ["review", *told, *instances, "--out", reviewed],
-            ["consensus", *(part for path in votes for part in ("--votes", path)), *instances, "--reviewed", reviewed, "--method", "majority", "--out", consensus],
+            [
+                "consensus",
+                *(part for path in votes for part in ("--votes", path)),
+                *instances,
+                "--reviewed",
+                reviewed,
+                "--method",
+                "majority",
+                "--out",
+                consensus,
+            ],
         )
         for step in steps:
             result = secondlook(*step)

@@ -97,9 +97,7 @@ MARKS: list[Any] = [
 
 
 @pytest.mark.parametrize(("keys", "marked"), MARKS)
-def test_marks_by_keyboard(
-    secondlook: Command, tmp_path: Path, page: Page, keys: list[str], marked: set[int]
-) -> None:
+def test_marks_by_keyboard(secondlook: Command, tmp_path: Path, page: Page, keys: list[str], marked: set[int]) -> None:
     open_wall(page, pages_of(secondlook, tmp_path, STOPS))
     press(page, *keys)
     cells = page.query_selector_all(".cell")
@@ -130,9 +128,7 @@ def test_arrows_move_by_rows(secondlook: Command, tmp_path: Path, page: Page) ->
     assert page.get_attribute("#grid", "aria-activedescendant") == "cell-0"
 
 
-def test_marked_objects_without_a_class_are_decided_one_by_one(
-    secondlook: Command, tmp_path: Path, page: Page
-) -> None:
+def test_marked_objects_without_a_class_are_decided_one_by_one(secondlook: Command, tmp_path: Path, page: Page) -> None:
     made = pages_of(secondlook, tmp_path, [*STOPS, {"given": "turn", "label": "turn", "p": 0.9}])
     open_wall(page, made)
     press(page, "Space", "ArrowRight", "Space", "Enter")
@@ -244,7 +240,9 @@ def test_known_wrong_proposals_look_like_the_sample_on_the_random_wall(
     path.write_text(text.replace(card, card.replace('"sample":"random"', '"sample":"audit"')), encoding="utf-8")
     open_wall(page, made, "random")
     assert shown(page)[0] == one
-    cells = page.eval_on_selector_all(".cell", "all => all.map((one) => [...one.attributes].map((it) => it.name).join())")
+    cells = page.eval_on_selector_all(
+        ".cell", "all => all.map((one) => [...one.attributes].map((it) => it.name).join())"
+    )
     assert len(set(cells)) == 1
     seen = "[...document.body.children].filter((one) => one.tagName !== 'SCRIPT').map((one) => one.outerHTML).join()"
     assert "audit" not in page.evaluate(seen)
@@ -275,7 +273,7 @@ def test_an_object_without_a_proposal_is_decided_one_by_one(secondlook: Command,
 def test_a_stack_says_how_many_it_stands_for(secondlook: Command, tmp_path: Path, page: Page) -> None:
     objects: Rows = [*({"p": 0.6 + number / 50, "track": "t"} for number in range(4)), {"p": 0.9}]
     open_wall(page, pages_of(secondlook, tmp_path, objects))
-    assert page.inner_text("#cell-0 .stack") == "×4"
+    assert page.inner_text("#cell-0 .stack") == "×4"  # noqa: RUF001 - the page says so
     press(page, "t")
     assert page.inner_text("#cell-0 .stack") == "1 of 4"
     press(page, "t", "Enter")
@@ -325,9 +323,7 @@ def test_hostile_names_are_text_on_a_wall(secondlook: Command, tmp_path: Path, p
     assert page.evaluate("window.broken") is None
 
 
-def test_a_wall_whose_thumbnails_are_missing_can_still_be_used(
-    secondlook: Command, tmp_path: Path, page: Page
-) -> None:
+def test_a_wall_whose_thumbnails_are_missing_can_still_be_used(secondlook: Command, tmp_path: Path, page: Page) -> None:
     made = pages_of(secondlook, tmp_path, STOPS)
     (made.results / "review" / "batch-001" / "thumbnails-000.js").unlink()
     open_wall(page, made)
@@ -349,7 +345,8 @@ def test_no_part_of_a_wall_lies_outside_the_window(
     open_wall(page, pages_of(secondlook, tmp_path, MIXED, options=HALF), wall)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     bottom = "getBoundingClientRect().bottom"
-    crops = f"[...document.querySelectorAll('.cell')].every((cell) => cell.{bottom} <= document.getElementById('grid').{bottom} + 1)"
+    fits = f"(cell) => cell.{bottom} <= document.getElementById('grid').{bottom} + 1"
+    crops = f"[...document.querySelectorAll('.cell')].every({fits})"
     page.wait_for_function(crops)  # none is cut off
 
 
@@ -366,7 +363,8 @@ def test_a_wall_of_five_thousand_objects_stays_light(secondlook: Command, tmp_pa
         const first = document.querySelector('.cell').dataset.id, start = performance.now();
         document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true}));
         while (document.querySelector('.cell').dataset.id === first) await new Promise((go) => setTimeout(go, 1));
-        document.body.offsetHeight; times.push(performance.now() - start); await new Promise((go) => setTimeout(go, 200)); }
+        document.body.offsetHeight; times.push(performance.now() - start);
+        await new Promise((go) => setTimeout(go, 200)); }
         return times.sort((a, b) => a - b); }"""
     )
     print(f"5000 objects: opens in {opened_s:.2f} s, a screen of {count} in {screens_ms[5]:.0f} ms")

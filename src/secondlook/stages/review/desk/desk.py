@@ -20,6 +20,7 @@ from secondlook.stages.review.desk.merging import Merged, merge
 from secondlook.stages.review.desk.saved import Row, Saved
 from secondlook.stages.review.desk.state import state_of
 from secondlook.stages.review.matching import read_dataset
+from secondlook.stages.review.reading import UNDONE
 from secondlook.stages.review.shown import Card, Shown
 
 CLAIMS = "desk-claims.jsonl"
