@@ -76,10 +76,11 @@ def _as_text(table: pd.DataFrame, means: Mapping[str, float | None], images: int
         iou, precision, recall = (_percent(row[name]) for name in ("iou", "precision", "recall"))
         lines.append(f"{row['class']:<14}{row['true_px']:>12}{iou:>8}{precision:>11}{recall:>8}")
     for end, what in (("", "mean IoU"), ("_with_background", "with background")):
-        mean, classes = _percent(means[f"mean_iou{end}"]), means[f"classes{end}"]
-        lines.append(f"{what}: {mean} % over {classes:.0f} classes of {images} images")
+        mean = means[f"mean_iou{end}"]
+        shown = "-" if mean is None else f"{100 * mean:.2f}"
+        lines.append(f"{what}: {shown} % over {means[f'classes{end}']:.0f} classes of {images} images")
     return "\n".join(lines)
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None or np.isnan(share) else f"{100 * share:.1f}"
+def _percent(share: float) -> str:
+    return "-" if np.isnan(share) else f"{100 * share:.1f}"
