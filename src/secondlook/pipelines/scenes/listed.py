@@ -57,16 +57,10 @@ def evaluate_list(
     pairs = [Compared(mask, found / mask.name) for mask in read_list(path, root)]
     names = (evaluate.BACKGROUND, *classes)
     table = evaluate.mask_table(evaluate.confusion(pairs, len(names), threads=threads), names)
-    means = evaluate.rounded({**evaluate.mask_means(table), **published_means(table)})
+    means = evaluate.rounded(evaluate.mask_means(table))
     files.write_text(out / "masks.csv", tabular.to_csv(table))
     files.write_text(out / "summary.json", json.dumps({"masks": {"images": len(pairs), **means}}, indent=2) + "\n")
     return _as_text(table, means, len(pairs))
-
-
-def published_means(table: pd.DataFrame) -> dict[str, float]:
-    """Return the means of IoU as published: over all classes, where one without true pixels counts as 0."""
-    iou = table["iou"].fillna(0.0)
-    return {"published_mean_iou": float(iou.iloc[1:].mean()), "published_mean_iou_with_background": float(iou.mean())}
 
 
 def _as_text(table: pd.DataFrame, means: Mapping[str, float | None], images: int) -> str:
