@@ -22,7 +22,7 @@ from secondlook.stages.review.desk.state import state_of
 from secondlook.stages.review.matching import read_dataset
 from secondlook.stages.review.shown import Card, Shown
 
-CLAIMS = ".desk-claims.jsonl"
+CLAIMS = "desk-claims.jsonl"
 MOST_THUMBNAILS = 300
 
 
@@ -50,7 +50,7 @@ class Desk:
         rows, instances = list(self.saved.read()), self.loaded.results / "ingest" / "instances.parquet"
         unknown = [row for row in rows if row["instance_id"] not in self.loaded.places]
         by_image = read_dataset(instances, unknown).by_image if unknown else {}
-        decided = Decided(matching_dataset(self.loaded, self.shown.places, by_image), self.loaded.places)
+        decided = Decided(matching_dataset(self.loaded, by_image), self.loaded.places)
         useless = 0
         for row in rows:
             checked = decided.check(row)
@@ -147,7 +147,8 @@ class Desk:
             self.claims.claim(wanted.person, [name for name in still if self.claims.holder(name) is None])
             handed = self._dealer.deal(Hand(self.loaded, self.merged, self.decided, self.claims, wanted))
             names = handed.table["instance_id"].tolist()
-            self.claims.claim(wanted.person, names)
+            known = handed.table[handed.table["sample"] == records.AUDIT]
+            self.claims.claim(wanted.person, names, dict(zip(known["instance_id"], known["proposal"], strict=True)))
             queued = handed.table["sample"] == "queue"
             others = {
                 name: self.merged.others(int(row))
@@ -196,6 +197,8 @@ class Desk:
         row = self.loaded.places[name]
         table = self.merged.objects.table.iloc[[row]][["instance_id", "proposal", "confidence"]]
         about = {"sample": "queue", "probability": np.nan, "benefit": 0.0, "reason": self.merged.reasons[row]}
+        if name in self.claims.proposed:
+            about |= {"sample": records.AUDIT, "proposal": self.claims.proposed[name]}
         return next(iter(self.shown.cards(table.assign(**about), {name: self.merged.others(row)})))
 
     def _require_known(self, names: Sequence[str]) -> None:

@@ -97,6 +97,7 @@ const Single = (() => {
     drawRest();
     if (!card) return;
     const isNew = open.shown !== card.id;
+    find("main").dataset.id = card.id;
     Panel.facts(card, open.at + 1);
     if (isNew || !open.look) { open.look = null; clock.begin(); Crop.show(card); drawLook(card, null); }
     else drawLook(card, open.look.look);
