@@ -69,9 +69,9 @@ const Disk = (() => {
 })();
 
 const Server = (() => {
-  const AT_ONCE = 300, MOST = 3000;
+  const AT_ONCE = 300, MOST = 3000, MOST_LOOKS = 30;
   let token = "", reviewer = () => "";
-  const known = new Map(); // id -> thumbnail
+  const known = new Map(), looks = new Map(); // id -> thumbnail; id -> promise of a look
 
   const open = (secret, name) => { token = secret; reviewer = name; };
 
@@ -108,7 +108,13 @@ const Server = (() => {
     return found;
   };
 
-  const look = (id) => ask(`look?id=${encodeURIComponent(id)}`);
+  const look = (id) => { // asked for once, by what is shown or by what comes next
+    if (!looks.has(id)) {
+      looks.set(id, ask(`look?id=${encodeURIComponent(id)}`).catch((error) => { looks.delete(id); throw error; }));
+      if (looks.size > MOST_LOOKS) looks.delete(looks.keys().next().value);
+    }
+    return looks.get(id);
+  };
 
   const release = (ids, options = {}) => {
     if (ids.length && reviewer()) fetch("release", { ...body({ ids }), ...options }).catch(() => {}); // claims end by themselves, too

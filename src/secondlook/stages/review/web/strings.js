@@ -57,6 +57,7 @@ const Words = (() => {
     merging: (pending) => (pending ? `merging ${many(pending, "decision", "decisions")}…` : "merging…"),
     person: (one) => `${one.name} ${number(one.decided)}`, active: "working now", away: "not here now",
     offline: "The server does not answer. Decisions wait in this browser and are sent later.",
-    doneHere: (count) => (count ? `${number(count)} done` : ""), open: (count) => `${number(count)} open`,
+    doneHere: (count) => (count ? `${number(count)} done` : ""), open: (count) => `${number(count)} open`, needed: (count) => `about ${number(count)} needed`,
+    openTo: (count, people) => `${number(count)} open, ${number(people)} go to people`,
   };
 })();

@@ -101,6 +101,7 @@ const Wall = (() => {
   const start = async (part, name = null) => {
     clear();
     Object.assign(screen, { part, name, left: 0 });
+    drawClasses(); // how high they are decides how many crops fit
     if (part === "queue" && name === null) return nextClass().catch(blank);
     return next();
   };
