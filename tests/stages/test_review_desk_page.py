@@ -190,7 +190,9 @@ def test_nothing_is_lost_when_the_server_is_killed(office: Office, page: Page) -
     office.restart()
     all_saved(page)
     assert [row["instance_id"] for row in office.rows()] == first
-    page.wait_for_function("(id) => ![undefined, id].includes(document.querySelector('.cell')?.dataset.id)", arg=first[0])
+    page.wait_for_function(
+        "(id) => ![undefined, id].includes(document.querySelector('.cell')?.dataset.id)", arg=first[0]
+    )
     next_screen(page)
     all_saved(page)
     assert len({row["instance_id"] for row in office.rows()}) == len(office.rows()) > len(first)
@@ -283,9 +285,7 @@ def test_four_people_at_once_while_the_server_is_killed_ten_times(
 ) -> None:
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
-    objects: Rows = [
-        {"given": "stop", "label": LABELS[number % 3], "p": 0.5 + number / 9000} for number in range(4000)
-    ]
+    objects: Rows = [{"given": "stop", "label": LABELS[number % 3], "p": 0.5 + number / 9000} for number in range(4000)]
     made = make_results(tmp_path, objects)
     office = Office(made, tmp_path / "decisions")
     request.addfinalizer(office.kill)
@@ -325,7 +325,17 @@ def _same_consensus(secondlook: Command, tmp_path: Path, made: Made, office: Off
         told = [part for path in files for part in ("--apply", path)]
         steps = (
             ["review", *told, *instances, "--out", reviewed],
-            ["consensus", *(part for path in votes for part in ("--votes", path)), *instances, "--reviewed", reviewed, "--method", "majority", "--out", consensus],
+            [
+                "consensus",
+                *(part for path in votes for part in ("--votes", path)),
+                *instances,
+                "--reviewed",
+                reviewed,
+                "--method",
+                "majority",
+                "--out",
+                consensus,
+            ],
         )
         for step in steps:
             result = secondlook(*step)

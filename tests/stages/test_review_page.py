@@ -135,7 +135,9 @@ def test_a_known_wrong_proposal_is_decided_like_any_other(secondlook: Command, t
     known = [row for row in rows if row["sample"] == "audit"]
     assert [(row["proposal"], row["label"], row["probability"]) for row in known] == [("yield", "yield", "")] * 2
     assert "audit" not in page.inner_text("body")
-    assert "audit" not in page.evaluate("[...document.body.children].map((one) => one.tagName === 'SCRIPT' ? '' : one.outerHTML).join()")
+    assert "audit" not in page.evaluate(
+        "[...document.body.children].map((one) => one.tagName === 'SCRIPT' ? '' : one.outerHTML).join()"
+    )
 
 
 FILTERS: list[Any] = [
@@ -333,8 +335,6 @@ def test_the_object_is_drawn_from_its_image_with_adjustable_context(tmp_path: Pa
         served.process.communicate()
 
 
-
-
 def test_a_dense_screen_gets_a_dense_canvas(secondlook: Command, tmp_path: Path, browser: Browser) -> None:
     made = pages_of(secondlook, tmp_path, OBJECTS)
     context = browser.new_context(viewport={"width": 1280, "height": 800}, device_scale_factor=2)
@@ -364,9 +364,7 @@ def test_classes_with_levels_form_a_tree(secondlook: Command, tmp_path: Path, pa
     assert labels(page) == {"o0000": "sign--b--g4"}
 
 
-def test_classes_that_were_used_last_come_first_in_a_search(
-    secondlook: Command, tmp_path: Path, page: Page
-) -> None:
+def test_classes_that_were_used_last_come_first_in_a_search(secondlook: Command, tmp_path: Path, page: Page) -> None:
     classes = [f"class {number}" for number in range(365)]
     objects: Rows = [{"given": None, "label": "class 200", "p": 0.6}, {"given": None, "label": "class 7", "p": 0.6}]
     open_page(page, pages_of(secondlook, tmp_path, objects, classes=classes))

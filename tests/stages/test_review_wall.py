@@ -97,9 +97,7 @@ MARKS: list[Any] = [
 
 
 @pytest.mark.parametrize(("keys", "marked"), MARKS)
-def test_marks_by_keyboard(
-    secondlook: Command, tmp_path: Path, page: Page, keys: list[str], marked: set[int]
-) -> None:
+def test_marks_by_keyboard(secondlook: Command, tmp_path: Path, page: Page, keys: list[str], marked: set[int]) -> None:
     open_wall(page, pages_of(secondlook, tmp_path, STOPS))
     press(page, *keys)
     cells = page.query_selector_all(".cell")
@@ -130,9 +128,7 @@ def test_arrows_move_by_rows(secondlook: Command, tmp_path: Path, page: Page) ->
     assert page.get_attribute("#grid", "aria-activedescendant") == "cell-0"
 
 
-def test_marked_objects_without_a_class_are_decided_one_by_one(
-    secondlook: Command, tmp_path: Path, page: Page
-) -> None:
+def test_marked_objects_without_a_class_are_decided_one_by_one(secondlook: Command, tmp_path: Path, page: Page) -> None:
     made = pages_of(secondlook, tmp_path, [*STOPS, {"given": "turn", "label": "turn", "p": 0.9}])
     open_wall(page, made)
     press(page, "Space", "ArrowRight", "Space", "Enter")
@@ -244,7 +240,9 @@ def test_known_wrong_proposals_look_like_the_sample_on_the_random_wall(
     path.write_text(text.replace(card, card.replace('"sample":"random"', '"sample":"audit"')), encoding="utf-8")
     open_wall(page, made, "random")
     assert shown(page)[0] == one
-    cells = page.eval_on_selector_all(".cell", "all => all.map((one) => [...one.attributes].map((it) => it.name).join())")
+    cells = page.eval_on_selector_all(
+        ".cell", "all => all.map((one) => [...one.attributes].map((it) => it.name).join())"
+    )
     assert len(set(cells)) == 1
     seen = "[...document.body.children].filter((one) => one.tagName !== 'SCRIPT').map((one) => one.outerHTML).join()"
     assert "audit" not in page.evaluate(seen)
@@ -325,9 +323,7 @@ def test_hostile_names_are_text_on_a_wall(secondlook: Command, tmp_path: Path, p
     assert page.evaluate("window.broken") is None
 
 
-def test_a_wall_whose_thumbnails_are_missing_can_still_be_used(
-    secondlook: Command, tmp_path: Path, page: Page
-) -> None:
+def test_a_wall_whose_thumbnails_are_missing_can_still_be_used(secondlook: Command, tmp_path: Path, page: Page) -> None:
     made = pages_of(secondlook, tmp_path, STOPS)
     (made.results / "review" / "batch-001" / "thumbnails-000.js").unlink()
     open_wall(page, made)

@@ -3,7 +3,8 @@ const Wall = (() => {
   const { find } = Dom;
   const RETRY_MS = 2000, PATIENCE_MS = 400;
   let data = null, source = null, isDesk = false;
-  const screen = { part: "queue", name: null, cards: [], marks: new Map(), thumbnails: new Map(), at: 0, anchor: 0, left: 0, turn: 0, busy: false };
+  // front: only the most doubtful objects, class by class, until a person chooses a class
+  const screen = { part: "queue", name: null, front: false, cards: [], marks: new Map(), thumbnails: new Map(), at: 0, anchor: 0, left: 0, turn: 0, busy: false };
   const clock = makeClock(), stacks = new Map();
   let returned = [], ahead = null, retry = 0; // cards to show first; the next screen, claimed while people look
 
@@ -18,7 +19,7 @@ const Wall = (() => {
   // --- which objects
 
   const claim = async (count, holding) => {
-    const got = await source.claim({ part: screen.part, name: screen.name, count, holding });
+    const got = await source.claim({ part: screen.part, name: screen.name, front: screen.front, count, holding });
     return { ...got, thumbnails: await source.thumbnails(got.cards.filter(onWall).map((card) => card.id)) };
   };
 
@@ -75,15 +76,15 @@ const Wall = (() => {
 
   const again = () => { clearTimeout(retry); if (isDesk) retry = setTimeout(next, RETRY_MS); }; // others may give objects back
 
-  const nextClass = async () => { // the class with most open objects that has one for us
-    const turn = screen.turn, listed = await source.classes();
-    for (const { name } of listed.filter((one) => one.open > 0)) {
+  const nextClass = async () => { // the class with most of the most doubtful objects that has one for us
+    const turn = screen.turn, listed = (await source.classes()).sort((a, b) => b.front - a.front);
+    for (const { name } of listed) {
       if (turn !== screen.turn) return undefined;
-      Object.assign(screen, { name });
+      Object.assign(screen, { name, front: true });
       returned = [];
       ahead = null;
       const cards = await take(capacity(), []);
-      if (cards.length) { App.at(`wall=${name}`); return put(cards); }
+      if (cards.length) { App.at("wall"); return put(cards); }
     }
     screen.name = null;
     return put([]);
@@ -100,7 +101,7 @@ const Wall = (() => {
 
   const start = async (part, name = null) => {
     clear();
-    Object.assign(screen, { part, name, left: 0 });
+    Object.assign(screen, { part, name, left: 0, front: false });
     drawClasses(); // how high they are decides how many crops fit
     if (part === "queue" && name === null) return nextClass().catch(blank);
     return next();
