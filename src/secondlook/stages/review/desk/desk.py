@@ -14,11 +14,11 @@ from secondlook.io import records
 from secondlook.stages.review import decisions
 from secondlook.stages.review.desk.claims import Claims, Journal
 from secondlook.stages.review.desk.decided import Decided, as_decisions
-from secondlook.stages.review.desk.handing import Dealer, Hand, wanted_of
+from secondlook.stages.review.desk.handing import Dealer, Front, Hand, wanted_of
 from secondlook.stages.review.desk.loaded import Loaded, load, matching_dataset
 from secondlook.stages.review.desk.merging import Merged, merge
 from secondlook.stages.review.desk.saved import Row, Saved
-from secondlook.stages.review.desk.state import state_of
+from secondlook.stages.review.desk.state import classes_of, state_of
 from secondlook.stages.review.matching import read_dataset
 from secondlook.stages.review.reading import UNDONE
 from secondlook.stages.review.shown import Card, Shown
@@ -37,7 +37,7 @@ class Desk:
         self.loaded: Loaded = load(results, folder, options)
         self.shown = Shown(results, self.loaded.objects, options)
         self.saved, self._journal = Saved(folder), Journal(folder / CLAIMS)
-        self.claims, self._dealer = Claims(clock, self._journal.write), Dealer()
+        self.claims, self._dealer = Claims(clock, self._journal.write), Dealer(Front(options.batch_size))
         self.decided = self._read_decisions()
         self.claims.repeat(self._journal.read())
         self._handed: dict[str, Card] = {}
@@ -178,7 +178,12 @@ class Desk:
         with self._lock:
             if person.strip():
                 self.claims.hear(person.strip())
-            return {**state_of(self.loaded, self.merged, self.decided, self.claims, person), "merging": self.merging}
+            now = state_of(self.loaded, self.merged, self.decided, self.claims, person)
+            return {
+                **now,
+                "classes": classes_of(self.loaded, self.merged, self.decided, self._dealer.front),
+                "merging": self.merging,
+            }
 
     def thumbnails(self, names: Sequence[str]) -> dict[str, Any]:
         """Return thumbnails by id; raises ValueError for too many, and for objects that do not exist."""

@@ -49,7 +49,7 @@ const Grid = (() => {
   const badge = (name, text) => Dom.element("b", { class: name, "aria-hidden": "true" }, text);
 
   const option = (card, index, shown, { cell, below }) => {
-    const made = Dom.element("div", { role: "option", id: `cell-${index}`, class: "cell", "data-index": index, "data-id": card.id });
+    const made = Dom.element("div", { role: "option", id: `cell-${index}`, class: "cell", "data-index": index, "data-id": card.id, "data-proposal": card.proposal });
     made.style.height = `${cell + below}px`;
     const crop = Dom.element("i");
     crop.style.height = `${cell - 4}px`;

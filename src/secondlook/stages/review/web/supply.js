@@ -1,7 +1,7 @@
 // What a wall shows next: cards that came back to it first, then those claimed while people looked, then what is asked for now.
 const Supply = (() => {
   let source = null, returned = [], ahead = null, left = 0; // ahead: promise of a claim
-  const kind = { part: "queue", name: null };
+  const kind = { part: "queue", name: null, front: false }; // front: only the most doubtful objects
   const isOpen = (card) => !Decisions.said(card.id);
   const ids = (cards) => cards.map((card) => card.id);
   const onWall = (card) => card.proposal !== null; // others are decided one by one
@@ -44,9 +44,9 @@ const Supply = (() => {
 
   const back = (cards) => { returned = [...cards, ...returned]; };
 
-  const aim = (part, name) => { // at another kind; what was there for the last one is free for others
+  const aim = (part, name, front = false) => { // at another kind; what was there for the last one is free for others
     release([]);
-    Object.assign(kind, { part, name });
+    Object.assign(kind, { part, name, front });
   };
 
   const release = (shown) => {

@@ -48,14 +48,14 @@ const Wall = (() => {
 
   const again = () => { clearTimeout(retry); if (isDesk) retry = setTimeout(next, RETRY_MS); }; // others may give objects back
 
-  const nextClass = async () => { // the class with most open objects that has one for us
-    const turn = screen.turn, listed = await source.classes();
-    for (const { name } of listed.filter((one) => one.open > 0)) {
+  const nextClass = async () => { // the class with most of the most doubtful objects that has one for us
+    const turn = screen.turn, listed = (await source.classes()).sort((a, b) => b.front - a.front);
+    for (const { name } of listed) {
       if (turn !== screen.turn) return undefined;
       screen.name = name;
-      Supply.aim("queue", name);
+      Supply.aim("queue", name, true);
       const cards = await Supply.take(capacity(), []);
-      if (cards.length) { App.at(`wall=${name}`); return put(cards); }
+      if (cards.length) { App.at("wall"); return put(cards); }
     }
     screen.name = null;
     return put([]);
