@@ -3,13 +3,12 @@ const Wall = (() => {
   const { find } = Dom;
   const RETRY_MS = 2000, PATIENCE_MS = 400;
   let data = null, source = null, isDesk = false;
-  const screen = { part: "queue", name: null, cards: [], marks: new Map(), thumbnails: new Map(), at: 0, anchor: 0, turn: 0, busy: false };
-  const clock = makeClock(), stacks = new Map();
+  const screen = { part: "queue", name: null, cards: [], thumbnails: new Map(), turn: 0, busy: false, waiting: false };
+  const clock = makeClock();
   const { onWall } = Supply;
   let retry = 0;
 
-  const decides = (card) => card.also.length > 0 && (stacks.get(card.id) ?? card.copies);
-  const shown = () => ({ marks: screen.marks, thumbnails: screen.thumbnails, decides });
+  const shown = () => ({ marks: Marks.all(), thumbnails: screen.thumbnails, decides: Marks.decides });
   const isOpen = (card) => !Decisions.said(card.id);
   const isRandom = () => screen.part === "random";
   const kept = () => screen.cards.filter(isOpen);
@@ -38,7 +37,8 @@ const Wall = (() => {
 
   const put = async (cards, marks = new Map()) => {
     screen.thumbnails = await source.thumbnails(cards.filter(onWall).map((card) => card.id));
-    Object.assign(screen, { cards, marks, at: 0, anchor: 0, waiting: false });
+    Object.assign(screen, { cards, waiting: false });
+    Marks.reset(marks);
     clock.begin();
     App.say("");
     draw();
@@ -64,7 +64,8 @@ const Wall = (() => {
   const clear = () => {
     clearTimeout(retry);
     Supply.release(kept());
-    Object.assign(screen, { cards: [], marks: new Map(), turn: screen.turn + 1 });
+    Object.assign(screen, { cards: [], turn: screen.turn + 1 });
+    Marks.reset();
   };
 
   const start = async (part, name = null) => {
@@ -92,12 +93,12 @@ const Wall = (() => {
       const gone = new Set(seen.slice(count));
       Supply.back([...gone]);
       screen.cards = screen.cards.filter((card) => !gone.has(card));
-      for (const card of gone) screen.marks.delete(card.id);
+      Marks.forget(gone);
     } else if (seen.length < count) {
       await extend(count - seen.length, turn);
     }
     screen.busy = false;
-    screen.at = Math.min(screen.at, Math.max(0, cells().length - 1));
+    Marks.go(Marks.at());
     draw();
   };
 
@@ -110,18 +111,18 @@ const Wall = (() => {
     find("grid").classList.toggle("random", isRandom());
     find("no-wall").hidden = screen.cards.length > 0;
     Grid.draw(cells(), shown(), isRandom());
-    drawClasses();
+    if (!find("wall-classes").contains(document.activeElement)) drawClasses(); // nobody is typing there
     drawMarks();
     drawNames();
   };
 
   const drawMarks = () => {
-    const all = cells(), marked = all.filter((card) => screen.marks.has(card.id)).length;
+    const all = cells(), marked = Marks.count(), now = all[Marks.at()];
     Grid.redraw(all, shown());
-    Grid.focus(screen.at);
+    Grid.focus(Marks.at());
     Dom.write("screen", `${Words.screen(all.length, marked)} · ${Words.left(all.length + Supply.left())}`);
     Dom.write("accept-rest", Words.accept(all.length - marked, marked));
-    Dom.write("about", all[screen.at] ? Words.about(all[screen.at]) : "");
+    Dom.write("about", now ? Words.about(now) : "");
     App.progress();
   };
 
@@ -142,53 +143,19 @@ const Wall = (() => {
   const picker = () => ({ place: find("wall-classes"), likely: likely(), proposal: screen.name, chosen: null, choose: label });
   const drawClasses = () => Classes.draw(picker());
 
-  // --- marking
-
-  const toggle = (index) => {
-    const card = cells()[index];
-    if (!card) return;
-    if (screen.marks.has(card.id)) screen.marks.delete(card.id);
-    else screen.marks.set(card.id, null);
-    screen.anchor = screen.at = index;
-    drawMarks();
-  };
-
-  const range = (to) => { // from where the range began; what is marked keeps its class
-    const all = cells(), [first, last] = [Math.min(screen.anchor, to), Math.max(screen.anchor, to)];
-    for (const card of all.slice(first, last + 1)) if (!screen.marks.has(card.id)) screen.marks.set(card.id, null);
-    screen.at = to;
-    drawMarks();
-  };
-
-  const move = (steps, isRange) => {
-    const to = Math.max(0, Math.min(cells().length - 1, screen.at + steps));
-    if (isRange) return range(to);
-    screen.at = screen.anchor = to;
-    return drawMarks();
-  };
-
-  const label = (name) => { // for all marked ones without a class, else for the one under the cursor
-    const all = cells(), waiting = all.filter((card) => screen.marks.get(card.id) === null);
-    const chosen = waiting.length ? waiting : all.slice(screen.at, screen.at + 1);
-    for (const card of chosen) screen.marks.set(card.id, name);
+  const label = (name) => {
+    Marks.label(name);
     Classes.used(name);
     find("grid").focus();
     drawClasses();
-    drawMarks();
-  };
-
-  const toggleStack = () => {
-    const card = cells()[screen.at];
-    if (card && card.also.length) { stacks.set(card.id, !decides(card)); drawMarks(); }
   };
 
   // --- deciding
 
   const accept = () => {
-    const reviewer = App.person(), all = cells();
+    const reviewer = App.person();
     if (!reviewer || !screen.cards.length || screen.busy || screen.waiting) return;
-    const choices = all.filter((card) => screen.marks.get(card.id) !== null)
-      .map((card) => ({ card, label: screen.marks.has(card.id) ? screen.marks.get(card.id) : card.proposal, also: decides(card) }));
+    const choices = Marks.choices();
     if (choices.length) App.kept(Decisions.take(choices, { view: "wall", seconds: clock.seconds(), reviewer }));
     const visits = kept();
     if (visits.length) visit(visits);
@@ -204,7 +171,7 @@ const Wall = (() => {
   const enlarge = (index) => { // the single view of one object; the screen waits with its marks
     const card = cells()[index];
     if (!card) return;
-    screen.at = index;
+    Marks.go(index);
     clock.pause();
     App.visit([card], () => {
       clock.resume();
@@ -237,10 +204,10 @@ const Wall = (() => {
 
   const key = (event) => {
     const columns = Grid.columns(), steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
-    if (steps !== undefined) { move(steps, event.shiftKey); return true; }
-    const keys = { Enter: accept, " ": () => toggle(screen.at), x: () => label(""), u: undo, s: () => enlarge(screen.at), t: toggleStack,
-      "/": () => Classes.search(picker()), Escape: () => { screen.marks.clear(); drawMarks(); },
-      Home: () => move(-cells().length, event.shiftKey), End: () => move(cells().length, event.shiftKey) };
+    if (steps !== undefined) { Marks.move(steps, event.shiftKey); return true; }
+    const keys = { Enter: accept, " ": () => Marks.toggle(Marks.at()), x: () => label(""), u: undo, s: () => enlarge(Marks.at()), t: Marks.toggleStack,
+      "/": () => Classes.search(picker()), Escape: Marks.clear,
+      Home: () => Marks.move(-cells().length, event.shiftKey), End: () => Marks.move(cells().length, event.shiftKey) };
     const action = keys[event.key] || keys[event.key.toLowerCase()];
     const name = action ? undefined : Classes.byKey(event.key, likely());
     if (action) action();
@@ -251,8 +218,8 @@ const Wall = (() => {
   const click = (event) => {
     const cell = event.target.closest(".cell");
     if (!cell) return;
-    if (event.shiftKey) range(Number(cell.dataset.index));
-    else toggle(Number(cell.dataset.index));
+    if (event.shiftKey) Marks.range(Number(cell.dataset.index));
+    else Marks.toggle(Number(cell.dataset.index));
   };
 
   const begin = (page, from) => {
@@ -260,11 +227,12 @@ const Wall = (() => {
     source = from;
     isDesk = data.name === "desk";
     Supply.begin(source);
+    Marks.begin(cells, drawMarks);
     Grid.begin(resized);
     find("grid").addEventListener("click", click);
     find("grid").addEventListener("dblclick", (event) => { const cell = event.target.closest(".cell"); if (cell) enlarge(Number(cell.dataset.index)); });
     find("wall-class").addEventListener("change", (event) => { event.target.blur(); if (event.target.value) App.go(`wall=${event.target.value}`); });
-    const clicks = { "accept-rest-button": accept, "wall-unsure": () => label(""), "wall-single": () => enlarge(screen.at), "wall-undo": undo };
+    const clicks = { "accept-rest-button": accept, "wall-unsure": () => label(""), "wall-single": () => enlarge(Marks.at()), "wall-undo": undo };
     for (const [id, action] of Object.entries(clicks)) find(id).addEventListener("click", () => { find("grid").focus(); action(); });
   };
 
