@@ -109,6 +109,21 @@ def test_a_screen_of_the_wall_is_saved_as_rows(office: Office, page: Page) -> No
     assert Counter(row["note"] for row in office.rows()) == {"": len(first), "undone": len(first)}
 
 
+def test_what_somebody_undoes_stays_theirs(office: Office, browser: Browser, page: Page) -> None:
+    page.set_viewport_size({"width": 700, "height": 600})
+    sit_down(page, office, "wall")
+    first = shown(page)
+    next_screen(page)
+    page.keyboard.press("u")
+    page.wait_for_function("(id) => document.querySelector('.cell')?.dataset.id === id", arg=first[0])
+    all_saved(page)
+    other = browser.new_context()
+    bob = other.new_page()
+    sit_down(bob, office, "wall", "bob")
+    assert not set(shown(bob)) & set(first)
+    other.close()
+
+
 def test_the_bar_counts_what_all_have_decided(office: Office, page: Page) -> None:
     sit_down(page, office, "single")
     page.wait_for_selector("#desk", state="visible")
@@ -234,9 +249,8 @@ def test_whoever_closes_a_page_with_unsaved_decisions_is_warned(office: Office, 
 
 def test_a_refused_row_does_not_hold_up_others(office: Office, page: Page) -> None:
     sit_down(page, office, "single")
-    page.evaluate(
-        """() => Outbox.put([{instance_id: 'nobody knows it', reviewer: 'ann', label: '', note: '', decided_at: '2026'}])"""
-    )
+    unknown = {"instance_id": "nobody knows it", "reviewer": "ann", "label": "", "note": "", "decided_at": "2026"}
+    page.evaluate("(row) => Outbox.put([row])", unknown)
     said(page, "1 decision was refused by the server")
     page.keyboard.press("Enter")
     page.wait_for_function("!Outbox.count()")
