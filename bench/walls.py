@@ -192,15 +192,12 @@ def look_at_walls(page: Page, person: Person, most: int) -> None:
 
 def next_screen(page: Page, before: list[list[str]]) -> list[list[str]]:
     """Return ids and proposals on the next screen, in order; none once no wall is left."""
+    is_new = "(cells, before) => cells.length ? cells[0][0] !== before : !document.getElementById('no-wall').hidden"
     shown = page.wait_for_function(
-        """before => {
-          const cells = %s;
-          if (!cells.length) return document.getElementById("no-wall").hidden ? null : [];
-          return cells[0][0] === before ? null : cells;
-        }"""
-        % CELLS,
-        arg=before[0][0] if before else "", timeout=SHOWN_MS,
-    )  # fmt: skip
+        f"before => (({is_new})({CELLS}, before) ? {CELLS} : null)",
+        arg=before[0][0] if before else "",
+        timeout=SHOWN_MS,
+    )
     cells: list[list[str]] = shown.json_value()
     page.wait_for_timeout(SETTLED_MS)  # crops that do not fit go back to the next screen
     return cells if cells == page.evaluate(CELLS) or not cells else next_screen(page, before)
