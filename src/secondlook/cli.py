@@ -354,7 +354,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     *(summary, check, plan, status, accept, accept_probe, ingest.new_task),
 )
 for _command in COMMANDS:
-    app.command(context_settings={"ignore_unknown_options": _command is run})(_command)  # options of Snakemake
+    _ignores = {"ignore_unknown_options": _command is run}  # options of Snakemake
+    app.command(cls=review.Review if _command is review.review else None, context_settings=_ignores)(_command)
 for _group in registry.commands():
     app.add_typer(_group)
 

@@ -18,10 +18,10 @@ from secondlook.stages.review.copies import copies_of
 from secondlook.stages.review.decisions import COLUMNS, Line, one_line
 from secondlook.stages.review.decisions import read as read_decisions
 from secondlook.stages.review.opinions import Opinion, agreement, opinions_of
+from secondlook.stages.review.returned import MOVED_PX, iou
 
 UNDONE = "undone"  # the note of a decision that was undone
 BOX = ["x", "y", "w", "h"]
-MOVED_PX = 0.5
 LEAST_IOU = 0.99
 _SAMPLES = {"", "random", "queue", records.AUDIT}
 _SHOWN_CHARS = 200  # of a broken line
@@ -190,7 +190,7 @@ def _match(row: dict[str, Any], dataset: _Dataset) -> tuple[str | None, str | No
     near = [
         instance_id
         for instance_id in dataset.by_image.get(one_line(row["image_path"]), [])
-        if _iou(box, [dataset.rows[instance_id][name] for name in BOX]) >= LEAST_IOU
+        if iou(box, [dataset.rows[instance_id][name] for name in BOX]) >= LEAST_IOU
     ]
     if len(near) == 1:
         return near[0], None
@@ -202,15 +202,6 @@ def _box(row: dict[str, Any]) -> list[float] | None:
         return [float(row[name]) for name in BOX]
     except ValueError:
         return None
-
-
-def _iou(a: list[float], b: list[float]) -> float:
-    """Return the intersection over union of two boxes, xywh."""
-    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    inside = max(0.0, width) * max(0.0, height)
-    whole = a[2] * a[3] + b[2] * b[3] - inside
-    return inside / whole if whole > 0 else 0.0
 
 
 def _review(key: tuple[str, str], row: dict[str, Any]) -> dict[str, Any]:
