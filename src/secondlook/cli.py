@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -355,7 +355,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )
 for _command in COMMANDS:
     _ignores = {"ignore_unknown_options": _command is run}  # options of Snakemake
-    app.command(cls=review.Review if _command is review.review else None, context_settings=_ignores)(_command)
+    _class: Any = review.Review if _command is review.review else None
+    app.command(cls=_class, context_settings=_ignores)(_command)
 for _group in registry.commands():
     app.add_typer(_group)
 

@@ -1,6 +1,5 @@
 """`secondlook review export-to` and `import-from`: the doubtful objects in CVAT or Label Studio, and back."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -76,7 +75,7 @@ def export_to(
     )
     kept, made_by = results / SENT / f"{proposals.batch}.parquet", {"stage": "review", "batch": proposals.batch}
     taxonomy = records.taxonomy_of(instances)
-    records.write(kept, proposals.sent, records.SENT, taxonomy=taxonomy, made_by={**made_by, "tool": tool})
+    records.write(kept, proposals.sent, records.SENT, taxonomy=taxonomy, made_by=made_by)
     progress.say(
         f"review: {counted(len(proposals.sent), 'object')} for {tool} in {out}, batch {proposals.batch}; images are "
         f"named relative to {proposals.corrected.root}"
@@ -119,14 +118,13 @@ def import_from(
     from secondlook.stages.review import changes
 
     server = _server(url, project)
-    if (file is None) == (server is None):
-        raise UsageError("give either the file that came back, or --url and --project.")
     if not reviewer.strip():
         raise UsageError("--reviewer: the name is empty; give that of who worked on it.")
-    if server is not None:
+    if server is not None and file is None:
         out.mkdir(parents=True, exist_ok=True)
         file = _talk(tool).receive(server, out)
-    assert file is not None
+    elif server is not None or file is None:
+        raise UsageError("give either the file that came back, or --url and --project.")
     kinds, usual = TOOLS[tool].formats, TOOLS[tool].untouched
     handed_over, submitted = read_back(File(file, kinds, reviewer.strip(), sent), results)
     changes.write(submitted, changes.Judge(handed_over.rows, handed_over.taxonomy, untouched or usual), out)
@@ -144,7 +142,7 @@ def _talk(tool: str) -> Any:
     return import_module(f"secondlook.stages.review.servers.{tool}")
 
 
-def commands() -> Mapping[str, Any]:
+def commands() -> dict[str, Any]:
     """Return both commands by name."""
     group: Any = typer.main.get_command(app)
     return dict(group.commands)

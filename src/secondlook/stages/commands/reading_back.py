@@ -126,8 +126,9 @@ def _sent_file(file: File, results: Path, submissions: Sequence[_Read]) -> Path:
     path = results / SENT / f"{PurePosixPath(chosen).name}.parquet"
     if path not in there:
         raise DataError(
-            f"{file.path}: comes from the batch {chosen}, which is not in {results / SENT}; give its results."
+            f"{file.path}: comes from the batch {chosen}, which is not in {results / SENT}; give the results it is of."
         )
+
     return path
 
 
@@ -144,7 +145,7 @@ def _unsent(results: Path, handed_over: HandedOver) -> Mapping[str, Mapping[str,
     return found
 
 
-def _people(submissions: Sequence[_Read]) -> set[str | None]:
+def _people(submissions: Sequence[_Read]) -> set[str]:
     people = {one.about.person for one in submissions if one.about.person is not None}
     if len(people) > 1:
         progress.say(f"review: {len(people)} people worked on the file; the reviewer is named after each")
@@ -169,7 +170,7 @@ class _Matcher:
     file: File
     handed_over: HandedOver
     unsent: Mapping[str, Mapping[str, Box]]
-    people: set[str | None]
+    people: set[str]
     answered: set[str] = field(default_factory=set)
 
     @cached_property
@@ -211,8 +212,8 @@ class _Matcher:
         for item in one.objects:
             try:
                 image, came = self._came(item, found[item.image])
-            except RefusedError as refusal:
-                yield self._unmatched(one, refusal.at(item.image, item.source_id))
+            except RefusedError as error:
+                yield self._unmatched(one, error.at(item.image, item.source_id))
             else:
                 boxes.setdefault(image, []).append(came)
         for refusal in one.refused:
@@ -248,10 +249,10 @@ class _Matcher:
 
     def _row(self, one: _Read, change: Change, image: str, place: str = "") -> Submitted:
         person, time = one.about.person, one.about.submitted_at or self._file_time
-        several = len(self.people) > 1 and person is not None
-        return Submitted(
-            change, image, f"{self.file.reviewer}-{person}" if several else self.file.reviewer, time, place
-        )
+        name = self.file.reviewer
+        if len(self.people) > 1 and person is not None:
+            name = f"{name}-{person}"
+        return Submitted(change, image, name, time, place)
 
     def not_returned(self, submissions: Sequence[_Read]) -> Iterator[Submitted]:
         """Yield the objects on images that nobody, or one of the people, submitted anything on, with the reason."""

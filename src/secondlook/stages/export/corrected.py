@@ -52,7 +52,8 @@ class Object:
     """An object with its final label after the second look; see `standing`.
 
     `score` is the posterior of `label`, `posterior` that of `proposal`; there is none for an object of the
-    reference. `batch` names the proposals that it is handed over with, None in other exports. `box_xywh` is in px, `segmentation` RLE as in `records`.
+    reference. `batch` names the proposals that it is handed over with, None in other exports. `box_xywh` is in px,
+    `segmentation` RLE as in `records`.
     """
 
     instance_id: str

@@ -100,8 +100,9 @@ def elsewhere(folder: PurePosixPath, name: str) -> Iterator[list[str]]:
 class ImageNames:
     """Finds the images of a dataset by the names in it; lists the folder only when a name is not that of a file.
 
-    `listed` are the files to find instead of those in the folder. `stated` returns all names in the dataset, where they are known before its objects are. `uploads`: the names are
-    those of uploads, so that eight digits before one are a hash where no file is called so.
+    `listed` are the files to find instead of those in the folder. `stated` returns all names in the dataset, where
+    they are known before its objects are. `uploads`: the names are those of uploads, so that eight digits before one
+    are a hash where no file is called so.
     """
 
     root: Path

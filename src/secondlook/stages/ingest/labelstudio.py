@@ -137,7 +137,7 @@ def _no_image(task: Any) -> str:
 
 
 def images_in(data: Any) -> dict[str, str]:
-    """Return the names of the images of a task by their key under `data`: the texts that end like one, else the first address."""
+    """Return the images of a task by their key under `data`: the texts that end like one, else the first address."""
     texts = {key: value for key, value in data.items() if isinstance(value, str)} if isinstance(data, dict) else {}
     names = {key: _name(text) for key, text in texts.items()}
     images = {key: name for key, name in names.items() if imagefiles.is_image(name)}

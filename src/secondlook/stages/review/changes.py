@@ -48,23 +48,23 @@ class Judge:
 
     def label(self, change: Change) -> tuple[str | None, str]:
         """Return the class that a change decides on, empty for "cannot tell"; None, and why, where it decides none."""
-        if change.sent is None or change.came is None:
+        sent, came = change.sent, change.came
+        if sent is None or came is None or (change.kind == "unchanged" and self.untouched == "unseen"):
             return None, ""
-        if change.kind == "unchanged" and self.untouched == "unseen":
-            return None, ""
+        why_not = self._why_not(change)
+        if why_not or came.label is None:
+            return (None if why_not else ""), why_not
+        label = self.taxonomy.resolve(came.label)
+        return label, "" if label else f"`{came.label}` is no class of this task"
+
+    def _why_not(self, change: Change) -> str:
+        """Say why an object that came back decides nothing whatever its label is."""
+        sent, came = change.sent, change.came
         if change.matched_by and (change.iou or 0) < LEAST_IOU[change.matched_by]:
-            return (
-                None,
-                f"the box is too far from the one that was sent to speak of the same object (IoU {change.iou:.2f})",
-            )
-        if self.sent[change.sent.instance_id]["sample"] == records.AUDIT and self.untouched == "unseen":
-            return None, "a known wrong proposal counts only where those that nobody touched count, too"
-        if change.sent.label is None and change.came.label is None:
-            return None, "it has no label"
-        if change.came.label is None:
-            return "", ""
-        label = self.taxonomy.resolve(change.came.label)
-        return label, "" if label else f"`{change.came.label}` is no class of this task"
+            return "the box lies too far from the one that was sent"
+        if sent and self.sent[sent.instance_id]["sample"] == records.AUDIT and self.untouched == "unseen":
+            return "a known wrong proposal counts only where those that nobody touched count, too"
+        return "it has no label" if sent and came and sent.label is came.label is None else ""
 
 
 def write(submitted: Sequence[Submitted], judge: Judge, out: Path) -> None:

@@ -56,7 +56,6 @@ def one_sentence(server: Server, *errors: type[Exception]) -> Iterator[None]:
 def only_one(server: Server, found: list[Any], what: str) -> Any:
     """Return the only project of a name; raise DataError where there are several, or none."""
     if len(found) != 1:
-        raise DataError(
-            f"{server.url}: has {len(found) or 'no'} {what} called `{server.project}`; name another --project."
-        )
+        count = len(found) or "no"
+        raise DataError(f"{server.url}: has {count} {what} called `{server.project}`; name another --project.")
     return found[0]
