@@ -63,6 +63,8 @@ def _proposals(chosen: Corrected, queued: pa.Table) -> Proposals:
     table, in_queue = chosen.table, queued["rank"].is_valid()
     for name in ("label", "proposal"):
         table = _with(table, name, pc.if_else(in_queue, queued["proposal"], table[name]))
+    replaces = pc.and_(in_queue, pc.fill_null(pc.not_equal(table["label"], table["given"]), True))
+    table = _with(table, "action", pc.if_else(replaces, "relabel", table["action"]))
     kept = table.append_column("sample", queued["sample"]).append_column("probability", queued["probability"])
     sent = kept.select(_SENT).append_column("mask_xywh", _mask_boxes(table["segmentation"]))
     batch = _digest(sent)
