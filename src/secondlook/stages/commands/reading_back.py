@@ -30,6 +30,7 @@ from secondlook.stages.review.returned import Came, Change, Sent, compare
 ID, BATCH = f"{PREFIX}id", f"{PREFIX}batch"
 SENT = "sent"  # the folder, in the results of a task, of what was handed over: a file for each batch
 _NOT_IN_FILE = "its image is not in the file"
+_ASIDE = {"not_selected", "duplicate_id"}  # refused entries that say nothing of what is on their image
 _ROWS_AT_ONCE = 1 << 16
 
 
@@ -56,7 +57,8 @@ class _Read:
     def of(cls, about: Submission) -> "_Read":
         """Read the entries of a submission."""
         entries = list(about.entries)
-        named = [entry.image for entry in entries if entry.image is not None]
+        counts = [entry for entry in entries if not isinstance(entry, RefusedError) or entry.reason not in _ASIDE]
+        named = [entry.image for entry in counts if entry.image is not None]
         named += [about.image] if about.image is not None and not about.unanswered else []
         return cls(
             about,
