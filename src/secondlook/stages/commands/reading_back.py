@@ -213,7 +213,7 @@ class _Matcher:
         boxes: dict[str, list[Came]] = {path: [] for path in found.values() if path is not None}
         for item in one.objects:
             try:
-                image, came = self._came(item, found[item.image])
+                image, came = self._came(item, found)
             except RefusedError as error:
                 yield self._unmatched(one, error.at(item.image, item.source_id))
             else:
@@ -225,15 +225,21 @@ class _Matcher:
             for change in compare(self.handed_over.by_image[image], came_here, self.unsent.get(image, {})):
                 yield self._row(one, change, image)
 
-    def _came(self, item: SourceObject, image: str | None) -> tuple[str, Came]:
-        """Return an object as a box on an image that was handed over; raise RefusedError where it is none."""
+    def _came(self, item: SourceObject, found: Mapping[str, str | None]) -> tuple[str, Came]:
+        """Return an object as a box on an image that was handed over; raise RefusedError where it is none.
+
+        `found` are the paths of images by their names. An image of another name is that of the id of the object, unless
+        that one is in the file itself.
+        """
         batch = item.attributes.get(BATCH)
         if batch and batch != self.handed_over.batch:
             raise RefusedError("not_selected", f"it was handed over with the batch {batch}; import that with --sent")
         stated = [item.attributes.get(name) for name in (ID, REGION)]
         own = next((name for name in stated if name in self.handed_over.rows), None)
+        image = found[item.image]
         if image is None and own is not None:
-            image = str(self.handed_over.rows[own]["image_path"])
+            meant = str(self.handed_over.rows[own]["image_path"])
+            image = None if meant in found.values() else meant
         if image is None:
             raise RefusedError("unknown_image", f"no image that was handed over is called `{item.image}`")
         box = checked_box(item.box_xywh, in_fractions=item.in_fractions)
