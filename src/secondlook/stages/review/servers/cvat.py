@@ -50,7 +50,7 @@ def _client(server: Server) -> Iterator[Any]:
     from cvat_sdk import exceptions
     from cvat_sdk.core.exceptions import CvatSdkException
 
-    with one_sentence(server, exceptions.ApiException, CvatSdkException, urllib3.exceptions.HTTPError):
+    with one_sentence(server, exceptions.OpenApiException, CvatSdkException, urllib3.exceptions.HTTPError):
         client = cvat_sdk.make_client(server.url, access_token=secret)
         client.config.status_check_period = 1
         with client:
