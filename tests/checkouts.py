@@ -32,6 +32,13 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LONGEST_S, env=environment)
 
 
+def copy_of_run(done: Path, folder: Path) -> Path:
+    """Copy a folder in which the workflow ran, times and second names of files included."""
+    copy = folder / "again"
+    assert run(["cp", "-a", str(done), str(copy)], folder).returncode == 0
+    return copy
+
+
 def final_files(folder: Path) -> dict[str, str]:
     """Return the digest of every file that a finished demo leaves; times, and what is kept by them, are left out."""
     found = {}

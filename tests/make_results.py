@@ -27,8 +27,8 @@ def make_results(
 ) -> Made:
     """Write instances, crops, votes of two labelers and decisions under `folder`/results.
 
-    An object may have `given`, `label`, `action`, `posterior`, `image_path`, `crop` (a seed), `box`, `track` and
-    `truth`; two objects share an image when they have the same `image_id`.
+    An object may have `given`, `label`, `action`, `posterior`, `image_path`, `size` (of the image), `crop` (a seed),
+    `box`, `track` and `truth`; two objects share an image when they have the same `image_id`.
     """
     results, rows = folder / "results", []
     for number, row in enumerate(objects):
@@ -40,6 +40,7 @@ def make_results(
         name = row.get("instance_id", f"o{number:04d}")
         rows.append({"instance_id": name, "image_id": image, "image_path": path, "shard": number % shards, **box})
         rows[-1]["given"] = row.get("given", classes[0])
+        rows[-1] |= dict(zip(("width", "height"), row["size"], strict=True)) if "size" in row else {}
         rows[-1] |= {"source_id": str(number + 1), "track": row.get("track"), "truth": row.get("truth")}
     write_instances(results / "ingest" / "instances.parquet", rows, classes)
     decided = [_decided(row, whole, classes) for row, whole in zip(rows, objects, strict=True)]

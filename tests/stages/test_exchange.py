@@ -31,7 +31,8 @@ from returned_files import (
     write_xml,
 )
 from secondlook.io import records
-from secondlook.stages.review.returned import Came, Sent, compare, iou
+from secondlook.stages.review.matching import iou
+from secondlook.stages.review.returned import Came, Sent, compare
 
 URBAN = ("Car", "Pedestrian", "Tram")
 EDITED = 50  # objects of each kind

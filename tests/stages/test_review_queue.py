@@ -12,14 +12,13 @@ from conftest import Command
 from make_records import Rows, read_rows
 from make_results import Made, make_results
 from secondlook.io import facts, records
-from secondlook.stages.review import apply as decisions_applied
-from secondlook.stages.review import page
+from secondlook.stages.review import matching, page
 from secondlook.stages.review.decisions import COLUMNS
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 BOX = {"x": "1", "y": "2", "w": "10", "h": "12"}
-PLAIN: dict[str, Any] = {"random_fraction": 0.0, "near_duplicate_bits": None}
+PLAIN: dict[str, Any] = {"random_fraction": 0.0, "near_duplicate_bits": None, "copy_decisions": False}
 
 
 def write_pages(secondlook: Command, made: Made, **options: Any) -> Rows:
@@ -37,8 +36,8 @@ def page_of(made: Made, batch: int = 1) -> list[dict[str, Any]]:
     """Return the objects on a page."""
     text = (made.results / "review" / f"batch-{batch:03d}.html").read_text(encoding="utf-8")
     data = text.partition('id="data">')[2].partition("</script>")[0]
-    items: list[dict[str, Any]] = json.loads(data)["items"]
-    return items
+    cards: list[dict[str, Any]] = json.loads(data)["cards"]
+    return cards
 
 
 def index_of(made: Made) -> str:
@@ -158,7 +157,7 @@ def test_pages_and_reviews_do_not_depend_on_how_much_is_read_at_once(
 
     whole = written()
     assert reviews(made)[made.ids[7], "bob"] == ("stop", "queue"), "found by its image and its box"
-    for module, name in ((page, "AT_ONCE"), (page, "_ROWS_AT_ONCE"), (decisions_applied, "_ROWS_AT_ONCE")):
+    for module, name in ((page, "AT_ONCE"), (matching, "_ROWS_AT_ONCE")):
         monkeypatch.setattr(module, name, 1)
     assert written() == whole
 
@@ -194,7 +193,8 @@ def test_each_kind_is_shown_once(
     rows = write_pages(secondlook, made, near_duplicate_bits=bits)
     assert ids(rows) == [made.ids[number] for number in expected]
     assert [row["group"] for row in rows] == ids(rows)
-    assert [item["also"] for item in page_of(made)] == [[]] * len(rows), "nothing is copied unless the option says so"
+    assert not any(card["copies"] for card in page_of(made)), "nothing is copied unless the option says so"
+    assert sum(card["stack"] for card in page_of(made)) == len(objects) - len(expected)
     hidden = len(objects) - len(expected)
     assert (f"{hidden} objects are not shown now" in index_of(made)) == bool(hidden)
 
@@ -336,7 +336,7 @@ def test_a_copy_counts_as_seen_but_never_for_the_random_sample(secondlook: Comma
 def test_files_of_an_older_version_have_no_copies(secondlook: Command, tmp_path: Path) -> None:
     made = make_results(tmp_path, TRACK, images=False)
     path, out = tmp_path / "old.csv", tmp_path / "reviewed.parquet"
-    path.write_text(",".join(COLUMNS[:-1]) + "\no0000,,,,,,,,turn,ann,queue,,,\n", encoding="utf-8")
+    path.write_text(",".join(COLUMNS[: COLUMNS.index("also")]) + "\no0000,,,,,,,,turn,ann,queue,,,\n", encoding="utf-8")
     instances = made.results / "ingest" / "instances.parquet"
     result = secondlook("review", "--apply", path, "--instances", instances, "--out", out)
     assert result.code == 0, result.err

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import tiny_models
-from checkouts import copy_checkout, run
+from checkouts import copy_checkout, copy_of_run, run
 from conftest import ROOT, Command, box, coco, write_json
 from make_records import COLOURS, drawn, read_rows
 from secondlook.workflow.graph import jobs_of
@@ -159,10 +159,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def again(done: Path, tmp_path: Path) -> Path:
-    """A copy of it, times and second names of files included."""
-    copy = tmp_path / "again"
-    assert run(["cp", "-a", str(done), str(copy)], tmp_path).returncode == 0
-    return copy
+    return copy_of_run(done, tmp_path)
 
 
 def snakemake(folder: Path, *targets: str) -> None:

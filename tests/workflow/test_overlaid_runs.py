@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import tiny_models
-from checkouts import copy_checkout, run
+from checkouts import copy_checkout, copy_of_run, run
 from conftest import box, coco, coco_image, read_rows, write_json
 from make_records import drawn
 from secondlook.pixels import images
@@ -88,10 +88,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def again(done: Path, tmp_path: Path) -> Path:
-    """A copy of it, times and second names of files included."""
-    copy = tmp_path / "again"
-    assert run(["cp", "-a", str(done), str(copy)], tmp_path).returncode == 0
-    return copy
+    return copy_of_run(done, tmp_path)
 
 
 @pytest.mark.slow

@@ -211,9 +211,12 @@ class ReviewOptions(Strict):
     sooner."""
     near_duplicate_bits: int | None = Field(10, ge=0, le=256)
     """Crops whose hashes (256 bits) differ in at most this many bits are shown once; null compares none."""
-    copy_decisions: bool = False
-    """A decision on an object from the queue is copied to its near-duplicates and to the objects of its track that have
-    the same labels; a copy never counts for the guarantee."""
+    copy_decisions: bool | Literal["tracks"] = "tracks"
+    """Whether a decision on an object from the queue is copied to others with the same labels, unless the person says
+    otherwise: to the objects of its track (`tracks`), to its near-duplicates too (true), or to none (false). A copy
+    never counts for the guarantee."""
+    agreement: Fraction = 0.0
+    """Share of the objects that `review --serve` shows to two people, to see how often people agree."""
     audit_fraction: Fraction = 0.05
     """Share of the random sample on a page that is replaced by known wrong proposals, to measure how many of them
     people let pass."""

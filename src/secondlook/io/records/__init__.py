@@ -13,6 +13,7 @@ from secondlook.io.records.ids import (
 from secondlook.io.records.positions import Covered, ObjectIds, class_positions, names_at, object_positions
 from secondlook.io.records.schemas import (
     ACCEPTED,
+    ALIKE,
     AUDIT,
     BACKGROUND,
     COPY,
@@ -74,6 +75,7 @@ from secondlook.io.records.store import (
 
 __all__ = [
     "ACCEPTED",
+    "ALIKE",
     "AUDIT",
     "BACKGROUND",
     "BACKGROUND_KEY",

@@ -217,6 +217,8 @@ REVIEW = Record(
             pa.field("probability", pa.float64()),  # the random sample is all objects with a smaller `review_fraction`
             pa.field("note", pa.string()),
             pa.field("decided_at", pa.string()),
+            pa.field("view", pa.string()),  # `single` or `wall`: how the object was shown
+            pa.field("seconds", pa.float32()),  # that the decision took; on a wall, the part of one object
         ]
     ),
 )
@@ -232,6 +234,16 @@ QUEUE = Record(
             pa.field("benefit", pa.float32(), nullable=False),
             pa.field("reason", pa.string(), nullable=False),
             pa.field("group", pa.string(), nullable=False),  # near-duplicates share the id of the first of them
+        ]
+    ),
+)
+ALIKE = Record(
+    "alike",
+    pa.schema(
+        [
+            pa.field("instance_id", pa.string(), nullable=False),
+            pa.field("group", pa.string(), nullable=False),  # the object of the queue that is shown for it
+            pa.field("kind", pa.string(), nullable=False),  # `track` or `near_duplicate`
         ]
     ),
 )

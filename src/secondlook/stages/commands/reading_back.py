@@ -24,7 +24,8 @@ from secondlook.stages.ingest.image_names import ImageNames
 from secondlook.stages.ingest.labelstudio_people import REGION
 from secondlook.stages.ingest.objects import checked_box
 from secondlook.stages.ingest.source import SourceObject, Submission
-from secondlook.stages.review.changes import SIDES, Submitted
+from secondlook.stages.review.changes import Submitted
+from secondlook.stages.review.matching import BOX
 from secondlook.stages.review.returned import Came, Change, Sent, compare
 
 ID, BATCH = f"{PREFIX}id", f"{PREFIX}batch"
@@ -88,7 +89,7 @@ class HandedOver:
         """The objects of each image, by its path."""
         found: dict[str, list[Sent]] = {}
         for row in self.rows.values():
-            x, y, w, h = (row[side] for side in SIDES)
+            x, y, w, h = (row[side] for side in BOX)
             mask = None if row["mask_xywh"] is None else tuple(row["mask_xywh"])
             label = _class_of(row["label"], self.taxonomy)
             found.setdefault(row["image_path"], []).append(Sent(row["instance_id"], (x, y, w, h), mask, label))
@@ -138,11 +139,11 @@ def _unsent(results: Path, handed_over: HandedOver) -> Mapping[str, Mapping[str,
     """Return the boxes of the objects that were not handed over, by the images of those that were."""
     found: dict[str, dict[str, Box]] = {}
     images = pa.array(list(handed_over.by_image), pa.string())
-    columns = ["instance_id", "image_path", *SIDES]
+    columns = ["instance_id", "image_path", *BOX]
     for batch in parquetfile.batches(results / "ingest" / "instances.parquet", _ROWS_AT_ONCE, columns):
         for row in batch.filter(pc.is_in(batch["image_path"], value_set=images)).to_pylist():
             if row["instance_id"] not in handed_over.rows:
-                x, y, w, h = (row[side] for side in SIDES)
+                x, y, w, h = (row[side] for side in BOX)
                 found.setdefault(row["image_path"], {})[row["instance_id"]] = (x, y, w, h)
     return found
 

@@ -65,7 +65,7 @@ def review(
     elif results is None:
         raise UsageError("give the results folder of a task, or decisions to --apply.")
     elif serve:
-        from secondlook.stages.review.server import serve as serve_pages
+        from secondlook.stages.review.desk.server import serve as serve_pages
 
         serve_pages(results, as_folder(out or results / "review"), settings, port=port)
     else:

@@ -13,14 +13,14 @@ from secondlook.base.taxonomy import Taxonomy
 from secondlook.base.text import counted
 from secondlook.io import files, records, tabular
 from secondlook.stages.review import decisions
+from secondlook.stages.review.matching import BOX
 from secondlook.stages.review.returned import Change, MatchedBy
 
 Untouched = Literal["accepted", "unseen"]  # what an object is that came back as it was sent
 LEAST_IOU: Mapping[MatchedBy, float] = {"id": 0.1, "place": 0.8}  # of a box whose label is that of the object
-SIDES = ("x", "y", "w", "h")
 COLUMNS = (
     *("kind", "decision", "instance_id", "image_path", "reviewer", "matched_by", "iou"),
-    *("label_sent", "label_returned", *SIDES, *(f"returned_{side}" for side in SIDES), "returned_as", "reason"),
+    *("label_sent", "label_returned", *BOX, *(f"returned_{side}" for side in BOX), "returned_as", "reason"),
 )
 _OF_RETURNED = ("new", "unmatched")
 _CONFIRMED = "confirmed"
@@ -102,15 +102,15 @@ def _row(one: Submitted, label: str | None, why_not: str) -> dict[str, Any]:
         "iou": change.iou,
         "label_sent": None if sent is None else sent.label,
         "label_returned": None if came is None else came.label,
-        **({} if sent is None else dict(zip(SIDES, sent.box, strict=True))),
-        **({} if came is None else {f"returned_{side}": one for side, one in zip(SIDES, came.box, strict=True)}),
+        **({} if sent is None else dict(zip(BOX, sent.box, strict=True))),
+        **({} if came is None else {f"returned_{side}": one for side, one in zip(BOX, came.box, strict=True)}),
         "returned_as": one.place if came is None else came.place,
         "reason": "; ".join(filter(None, reasons)),
     }
 
 
 def _decision(one: Submitted, label: str, sent: Mapping[str, Any]) -> dict[str, Any]:
-    kept = ("instance_id", "image_path", *SIDES, "given", "proposal", "sample", "probability")
+    kept = ("instance_id", "image_path", *BOX, "given", "proposal", "sample", "probability")
     note = "the box was moved" if one.change.kind in {"moved", "moved_relabelled"} else ""
     about = {"label": label, "reviewer": one.reviewer, "note": note, "decided_at": one.decided_at}
     return {**{name: sent[name] for name in kept}, **about}

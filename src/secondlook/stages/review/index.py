@@ -1,17 +1,18 @@
 """What the index of the review pages says: what is guaranteed, what reviews buy, and what the next page is made of."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from secondlook.config.stages import ReviewOptions
 from secondlook.io import records
 from secondlook.stages.review.queue import SEEN, Objects, Queue
+from secondlook.stages.review.shown import Card
 
 
-def entry(batch: dict[str, Any]) -> dict[str, Any]:
+def entry(name: str, key: str, cards: Sequence[Card]) -> dict[str, Any]:
     """Return what the index says of a page; a known wrong proposal looks like one of the random sample."""
-    items = batch["items"]
-    drawn = sum(item["sample"] in {"random", records.AUDIT} for item in items)
-    return {"name": batch["name"], "key": batch["key"], "objects": len(items), "drawn": drawn}
+    drawn = sum(card["sample"] in {"random", records.AUDIT} for card in cards)
+    return {"name": name, "key": key, "objects": len(cards), "drawn": drawn}
 
 
 def about(task: str, objects: Objects, queued: Queue, options: ReviewOptions) -> dict[str, Any]:

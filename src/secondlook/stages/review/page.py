@@ -1,211 +1,209 @@
-"""The review pages: one self-contained HTML file per batch, and an index of them."""
+"""The review pages on disk: one per batch, which loads thumbnails, looks and images when shown, and an index."""
 
 import hashlib
 import json
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import jinja2
-import numpy as np
-import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from secondlook.base import progress
+from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.stages import ReviewOptions
-from secondlook.io import facts, files, parquetfile, records
+from secondlook.io import facts, files, records
 from secondlook.pages import render
-from secondlook.pages.forecast import Forecast, forecast_of
-from secondlook.pixels import images
-from secondlook.stages.review import index, queue
-from secondlook.stages.review.apply import UNDONE
+from secondlook.pages.forecast import forecast_of
+from secondlook.stages.review import index, queue, thumbnails
 from secondlook.stages.review.decisions import COLUMNS
 from secondlook.stages.review.queue import Objects, Queue
+from secondlook.stages.review.reading import UNDONE
+from secondlook.stages.review.shown import Card, Shown
+from secondlook.stages.review.thumbnails import Piece
 
-SHOWN, LEAST_P = 4, 0.005  # classes of a labeler's probabilities, at most and at least
-QUALITY = 70
-THUMBNAILS, THUMBNAIL_PX = 12, 64  # of the objects that a decision decides, too
-_OF_QUEUE = ["sample", "probability", "reason", "proposal", "confidence"]
-_OF_OBJECTS = [
-    *("instance_id", "image_id", "image_path", "shard", "width", "height"),
-    *("x", "y", "w", "h", "given"),
-]
+PARTS = {"thumbnails": 100, "looks": 20}  # objects of a batch in one file
+DESK = "desk"  # the name of the page that the server fills
+SCRIPTS = {  # of each template, in the order in which they need each other
+    "page.html": (
+        *("strings", "dom", "store", "outbox", "decisions", "source", "crop", "classes", "grid", "panel"),
+        *("single", "wall", "person", "desk", "app"),
+    ),
+    "index.html": ("strings", "dom", "store", "source", "person", "desk", "home"),
+}
+_SEPARATORS = ("--", "/")  # of the levels of class names that form a tree
 AT_ONCE = 5000  # objects whose votes are read together: each reading goes through all shards
-_ROWS_AT_ONCE = 1 << 16
-_HERE = Path(__file__).parent
+_WEB = Path(__file__).parent / "web"
 # text inside a script element: the data must not end it or open a comment
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
 def write_pages(results: Path, out: Path, options: ReviewOptions) -> None:
-    """Write `queue.parquet`, `index.html` and a page per batch to folder `out`; pages of an earlier run are deleted."""
+    """Write the queue, its thumbnails, a page per batch and `index.html` to folder `out`; earlier pages are deleted."""
     objects = queue.load_objects(results)
     queued = queue.make_queue(objects, results, options)
     taxonomy = records.taxonomy_of(results / "ingest" / "instances.parquet")
+    _write_queue(out, queued, taxonomy, options)
+    shown = Shown(results, objects, options)
+    pages = _Pages(out, shown, facts.banner(results / "ingest" / "instances.parquet"))
+    thumbnails.write(out / thumbnails.FILE, pages.written(queued))
+    pages.delete_earlier()
+    about = index.about(results.name, objects, queued, options)
+    forecast = forecast_of(objects.guarantee.get("buys") or [])
+    context = {"page": {**about, "batches": pages.entries}, "rehearsal": pages.rehearsal, "forecast": forecast}
+    files.write_text(out / "index.html", _render("index.html", context, {"task": results.name}))
+    progress.say(
+        f"review: {len(queued.table)} of {len(objects.table)} objects on {len(pages.entries)} pages, "
+        f"{out / 'index.html'}"
+    )
+
+
+def render_desk(results: Path, objects: Objects) -> str:
+    """Return the page that the server fills with objects."""
+    rehearsal = facts.banner(results / "ingest" / "instances.parquet")
+    return _page(_data(results.name, DESK, "", objects.classes, []), rehearsal)
+
+
+def _write_queue(out: Path, queued: Queue, taxonomy: Taxonomy, options: ReviewOptions) -> None:
+    made_by = {"stage": "review", "options": options.model_dump(exclude={"decisions"})}
+    about: dict[str, Any] = {"taxonomy": taxonomy, "made_by": made_by}
     table = pa.Table.from_pandas(
         queued.table[records.QUEUE.schema.names], schema=records.QUEUE.schema, preserve_index=False
     )
-    made_by = {"stage": "review", "options": options.model_dump(exclude={"decisions"})}
-    records.write(out / "queue.parquet", table, records.QUEUE, taxonomy=taxonomy, made_by=made_by)
-    rehearsal, written = facts.banner(results / "ingest" / "instances.parquet"), []
-    for batch in _batches(results, objects, queued, options):
-        files.write_text(out / f"{batch['name']}.html", _render("page.html", batch, rehearsal))
-        written.append(index.entry(batch))
-    for leftover in out.glob("batch-*.html"):
-        if leftover.stem not in {entry["name"] for entry in written}:
-            leftover.unlink()
-    about = index.about(results.name, objects, queued, options)
-    forecast = forecast_of(objects.guarantee.get("buys") or [])
-    files.write_text(out / "index.html", _render("index.html", {**about, "batches": written}, rehearsal, forecast))
-    progress.say(
-        f"review: {len(queued.table)} of {len(objects.table)} objects on {len(written)} pages, {out / 'index.html'}"
-    )
+    records.write(out / "queue.parquet", table, records.QUEUE, **about)
+    rows = [
+        {"instance_id": name, "group": leader, "kind": kind}
+        for leader, others in queued.others.items()
+        for kind, names in (("track", others.track), ("near_duplicate", others.alike))
+        for name in names
+    ]
+    records.write(out / "alike.parquet", records.to_table(rows, records.ALIKE), records.ALIKE, **about)
 
 
-def _batches(results: Path, objects: Objects, queued: Queue, options: ReviewOptions) -> Iterator[dict[str, Any]]:
-    """Yield the data that the script of each page shows."""
-    named = records.made_by(results / "consensus" / "consensus.parquet").get("labelers", {})
-    labelers = [name for name in named if (results / "label" / name).is_dir()]
-    instances = _instances(results / "ingest" / "instances.parquet", queued.rows)
-    whole = pd.concat([instances, queued.table[_OF_QUEUE]], axis=1)
-    together = max(1, AT_ONCE // options.batch_size) * options.batch_size
-    starts = range(0, len(whole), options.batch_size)
-    for number, start in enumerate(progress.track(starts, total=len(starts), what="pages"), start=1):
-        if start % together == 0:
-            part = whole.iloc[start : start + together]
-            votes = {name: _votes(results / "label" / name, part) for name in labelers}
-        shown = whole.iloc[start : start + options.batch_size].reset_index(drop=True)
-        also = {name: queued.also[name] for name in shown["instance_id"] if name in queued.also}
-        thumbnails = _thumbnails(results, objects, also)
-        items = [
-            {**item, "also": also.get(item["id"], ()), "also_crops": thumbnails.get(item["id"], [])}
-            for item in _items(results, shown, votes, objects)
-        ]
-        yield {
-            "task": results.name,
-            "name": f"batch-{number:03d}",
-            "key": _key(results.name, shown, objects.classes),
-            "classes": list(objects.classes),
-            "columns": list(COLUMNS),
-            "undone": UNDONE,
-            "images": _images(shown, options.image_px),
-            "items": items,
-        }
+@dataclass
+class _Batch:
+    """A page: its name, its cards in the order of the queue, and what goes into its part files."""
+
+    name: str
+    cards: list[Card]
+    thumbnails: dict[str, Piece]
+    looks: dict[str, dict[str, Any]]
 
 
-def _instances(path: Path, rows: NDArray[np.int64]) -> pd.DataFrame:
-    """Return what pages show of some objects; `rows` are theirs in the file `path`."""
-    order = np.argsort(rows, kind="stable")
-    parts, start = [records.INSTANCE.schema.empty_table().select(_OF_OBJECTS)], 0
-    for batch in parquetfile.batches(path, _ROWS_AT_ONCE, _OF_OBJECTS):
-        here = rows[order][(rows[order] >= start) & (rows[order] < start + batch.num_rows)]
-        taken = batch.take(pa.array(here - start))
-        parts.append(pa.Table.from_batches([taken]).replace_schema_metadata(None))
-        start += batch.num_rows
-    found = pa.concat_tables(parts).take(pa.array(np.argsort(order)))
-    frame: pd.DataFrame = found.to_pandas()
-    return frame
+class _Pages:
+    """The pages of a run: they are written one by one, and those of an earlier run deleted in the end."""
+
+    def __init__(self, out: Path, shown: Shown, rehearsal: str | None) -> None:
+        self.out, self.shown, self.rehearsal = out, shown, rehearsal
+        self.entries: list[dict[str, Any]] = []
+        self._images: dict[str, str | None] = {}
+        self._names: set[str] = set()
+
+    def written(self, queued: Queue) -> Iterator[Mapping[str, Piece]]:
+        """Write the pages, and yield the thumbnails of each."""
+        size = self.shown.options.batch_size
+        cards = list(self.shown.cards(queued.table, queued.others))
+        together = max(1, AT_ONCE // size) * size
+        starts = range(0, len(cards), size)
+        for number, start in enumerate(progress.track(starts, total=len(starts), what="pages"), start=1):
+            if start % together == 0:
+                ballots = self.shown.ballots(cards[start : start + together])
+            batch = _Batch(f"batch-{number:03d}", cards[start : start + size], {}, {})
+            for card, cuts, look in self.shown.looks(batch.cards, ballots):
+                batch.looks[card["id"]] = {**look, "image": self._image(card)}
+                if cuts is not None:
+                    batch.thumbnails[card["id"]] = cuts.thumbnail
+            batch.thumbnails |= self.shown.crops([name for name in batch.looks if name not in batch.thumbnails])
+            self._write(batch)
+            yield batch.thumbnails
+        missing = [path for path, name in self._images.items() if name is None]
+        if missing:
+            progress.say(
+                f"review: {len(missing)} images cannot be read, {missing[0]} first; their objects have no image"
+            )
+
+    def _write(self, batch: _Batch) -> None:
+        key = _key(self.shown.results.name, batch.cards, self.shown.objects.classes)
+        data = _data(self.shown.results.name, batch.name, key, self.shown.objects.classes, batch.cards)
+        names = [card["id"] for card in batch.cards]
+        pieces = {name: piece.as_json() for name, piece in batch.thumbnails.items()}
+        for kind, found in (("thumbnails", pieces), ("looks", batch.looks)):
+            for number, start in enumerate(range(0, len(names), PARTS[kind])):
+                part = {name: found.get(name) for name in names[start : start + PARTS[kind]]}
+                text = f'Parts.take("{kind}", {_json(part)});\n'
+                self._keep(f"{batch.name}/{kind}-{number:03d}.js", text.encode())
+        self._keep(f"{batch.name}.html", _page(data, self.rehearsal).encode())
+        self.entries.append(index.entry(batch.name, key, batch.cards))
+
+    def _image(self, card: Card) -> str | None:
+        """Return where the page finds the whole image of a card, which is written once."""
+        path = card["path"]
+        if path not in self._images:
+            image = self.shown.small_image(card)
+            name = f"images/{hashlib.blake2b(path.encode('utf-8', 'surrogateescape')).hexdigest()[:20]}.jpg"
+            self._images[path] = None if image is None else name
+            if image is not None:
+                self._keep(name, image)
+        return self._images[path]
+
+    def _keep(self, name: str, content: bytes) -> None:
+        files.write_bytes(self.out / name, content)
+        self._names.add(name)
+
+    def delete_earlier(self) -> None:
+        """Delete the pages, parts and images that an earlier run wrote and this one did not."""
+        for path in [*self.out.glob("batch-*.html"), *self.out.glob("batch-*/*.js"), *self.out.glob("images/*.jpg")]:
+            if path.relative_to(self.out).as_posix() not in self._names:
+                path.unlink()
+        for folder in filter(Path.is_dir, self.out.glob("batch-*")):
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
 
-def _key(task: str, part: pd.DataFrame, classes: Sequence[str]) -> str:
-    """Return the name under which a browser keeps the decisions on a page."""
-    audits = part.loc[part["sample"] == records.AUDIT, ["instance_id", "proposal"]].to_numpy().tolist()
-    parts = [task, list(part["instance_id"]), list(classes), *audits]
-    return hashlib.blake2b(json.dumps(parts).encode()).hexdigest()[:20]
-
-
-def _thumbnails(results: Path, objects: Objects, also: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Return small crops of the first objects that are decided with each object, as data addresses."""
-    wanted = {name for names in also.values() for name in names[:THUMBNAILS]}
-    crops = queue.load_crops(results, objects.table[objects.table["instance_id"].isin(wanted)]) if wanted else {}
+def _data(task: str, name: str, key: str, classes: Sequence[str], cards: Sequence[Card]) -> dict[str, Any]:
+    """Return what the scripts of a page are given."""
     return {
-        leader: [
-            images.thumbnail_address(images.decode_rgb(crops[name]), THUMBNAIL_PX)
-            for name in names[:THUMBNAILS]
-            if name in crops
-        ]
-        for leader, names in also.items()
+        **{"task": task, "name": name, "key": key, "classes": list(classes), "columns": list(COLUMNS)},
+        **{"undone": UNDONE, "parts": PARTS, "tree_separator": _separator(classes), "cards": list(cards)},
     }
 
 
-def _items(
-    results: Path, shown: pd.DataFrame, votes: Mapping[str, Mapping[str, Any]], objects: Objects
-) -> Iterator[dict[str, Any]]:
-    crops = queue.load_crops(results, shown)
-    for row in shown.to_dict("records"):
-        instance_id = str(row["instance_id"])
-        image = crops.get(instance_id)
-        yield {
-            "id": instance_id,
-            "path": row["image_path"],
-            "box": [float(row[side]) for side in ("x", "y", "w", "h")],
-            "size": [int(row["width"]), int(row["height"])],
-            "image": row["image_id"],
-            "crop": None if image is None else images.data_address(image),
-            "given": None if pd.isna(row["given"]) else row["given"],
-            "proposal": None if pd.isna(row["proposal"]) else row["proposal"],
-            "confidence": round(float(row["confidence"]), 4),
-            "reason": row["reason"],
-            "sample": row["sample"],
-            "probability": None if pd.isna(row["probability"]) else float(row["probability"]),
-            "votes": [_shown(name, own.get(instance_id), objects.classes) for name, own in votes.items()],
-        }
+def _separator(classes: Sequence[str]) -> str | None:
+    """Return what separates the levels of class names; None where most names have a single one."""
+    for separator in _SEPARATORS:
+        if 2 * sum(separator in name.strip(separator) for name in classes) > len(classes):
+            return separator
+    return None
 
 
-def _votes(folder: Path, shown: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    columns = ["instance_id", "label", "probabilities", "answer", "status"]
-    table = records.read_objects(folder, records.VOTE, shown["shard"].tolist(), shown["instance_id"].tolist(), columns)
-    return {row["instance_id"]: row for row in table.to_pylist()}
+def _key(task: str, cards: Sequence[Card], classes: Sequence[str]) -> str:
+    """Return the name under which a browser keeps the decisions on a page."""
+    audits = [[card["id"], card["proposal"]] for card in cards if card["sample"] == records.AUDIT]
+    parts = [task, [card["id"] for card in cards], list(classes), *audits]
+    return hashlib.blake2b(json.dumps(parts).encode()).hexdigest()[:20]
 
 
-def _shown(name: str, vote: dict[str, Any] | None, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Return what the page shows of a vote: its most likely classes, its bare answer, or why there is none."""
-    if vote is None:
-        return {"labeler": name, "status": "no vote", "p": []}
-    p = vote["probabilities"] or []
-    best = sorted(range(len(p)), key=lambda index: -p[index])[:SHOWN]
-    likely = [[index, round(p[index], 4)] for index in best if p[index] >= LEAST_P]
-    if vote["label"] is not None and not likely:
-        likely = [[classes.index(vote["label"]), None]]
-    return {"labeler": name, "status": vote["status"], "p": likely, "answer": vote["answer"]}
+def _json(data: Any) -> str:
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    for letter, escape in _ESCAPED.items():
+        text = text.replace(letter, escape)
+    return text
 
 
-def _images(shown: pd.DataFrame, longest_px: int) -> dict[str, str | None]:
-    """Return the whole images as data addresses, None for one that cannot be read or has another size."""
-    rows = {str(row["image_id"]): row for row in shown.to_dict("records")}
-    addresses = {image_id: _image(row, longest_px) for image_id, row in rows.items()}
-    missing = [rows[image_id]["image_path"] for image_id, image in addresses.items() if image is None]
-    if missing:
-        progress.say(f"review: {len(missing)} images cannot be read, {missing[0]} first; their objects have no image")
-    return addresses
+def _page(data: dict[str, Any], rehearsal: str | None) -> str:
+    return _render("page.html", {"page": data, "rehearsal": rehearsal}, data)
 
 
-def _image(row: Mapping[Hashable, Any], longest_px: int) -> str | None:
-    path = Path(row["image_path"])
-    try:
-        images.read_header(path)
-        image = images.read_sized(path, row["width"], row["height"])
-    except images.UnreadableImageError:
-        return None
-    scale = longest_px / max(image.shape[:2])
-    if scale < 1:
-        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    return images.data_address(images.encode(image, "jpeg", quality=QUALITY))
-
-
-def _render(template: str, data: dict[str, Any], rehearsal: str | None, forecast: Forecast | None = None) -> str:
+def _render(template: str, context: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([_HERE, render.SHARED]),
+        loader=jinja2.FileSystemLoader([_WEB, render.SHARED]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
-    parts = {name: (_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js", "store.js")}
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    for letter, escape in _ESCAPED.items():
-        text = text.replace(letter, escape)
-    shown = {"data": text, "page": data, "parts": parts, "rehearsal": rehearsal, "forecast": forecast}
-    return environment.get_template(template).render(shown)
+    parts = {path.name: path.read_text(encoding="utf-8") for path in sorted(_WEB.iterdir()) if path.suffix != ".html"}
+    scripts = [parts[f"{name}.js"] for name in SCRIPTS[template]]
+    return environment.get_template(template).render(
+        {**context, "data": _json(data), "style": parts["page.css"], "scripts": scripts}
+    )

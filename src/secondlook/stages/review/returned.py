@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from secondlook.pixels.images import Box
+from secondlook.stages.review.matching import MOVED_PX, iou
 
 Kind = Literal[
     "unchanged",
@@ -17,7 +18,7 @@ Kind = Literal[
     "unmatched",  # nothing that was handed over can be told from it
 ]
 MatchedBy = Literal["", "id", "place"]
-MOVED_PX, MASK_PX = 0.5, 1.0  # a tool draws the box around a mask itself, in whole px
+MASK_PX = 1.0  # a tool draws the box around a mask itself, in whole px
 LEAST_IOU = 0.5  # of a box without a valid id and the object that it is
 
 
@@ -153,12 +154,3 @@ def _remarks(box: Came, known: set[str], others: Mapping[str, Box]) -> Iterator[
     near = max(others, key=lambda name: (iou(others[name], box.box), name), default=None)
     if near is not None and iou(others[near], box.box) >= LEAST_IOU:
         yield f"it lies on {near}, an object of the dataset that was not handed over"
-
-
-def iou(a: Sequence[float], b: Sequence[float]) -> float:
-    """Return the intersection over union of two boxes, xywh."""
-    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    inside = max(0.0, width) * max(0.0, height)
-    whole = a[2] * a[3] + b[2] * b[3] - inside
-    return inside / whole if whole > 0 else 0.0

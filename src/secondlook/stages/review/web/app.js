@@ -1,0 +1,122 @@
+// The page as a whole: which view is open, keys, and what is said about saving.
+const App = (() => {
+  const { find, write } = Dom;
+  const data = JSON.parse(find("data").textContent);
+  const token = document.querySelector("meta[name=secondlook-token]").content;
+  const isDesk = data.name === "desk";
+  const source = isDesk ? Server : Disk;
+  let view = "";
+  const views = { single: Single, wall: Wall };
+
+  const hush = Dom.later(() => write("message", ""), 6000);
+  const say = (text) => { write("message", text); hush(); };
+  const fail = (error) => say(error instanceof TypeError || error.name === "TimeoutError" ? Words.silent : error.message);
+  const person = () => Person.require();
+
+  const drawSaved = () => {
+    write("saved", Outbox.say());
+    find("saved").classList.toggle("problem", Boolean(Outbox.state.problem || Outbox.state.refused.length));
+  };
+
+  const kept = (isKept) => {
+    if (isKept && Outbox.state.stored) { if (!token) write("saved", ""); return; }
+    write("saved", Words.cannotStore);
+    find("saved").classList.add("problem");
+  };
+
+  const progress = () => {
+    const done = Decisions.count(), all = data.cards.length;
+    find("undo").disabled = find("wall-undo").disabled = !done;
+    if (isDesk) return write("count", Words.today(Math.max(done, (Desk.state() || {}).mine || 0)));
+    Object.assign(find("progress"), { max: Math.max(1, all), value: done });
+    write("count", Words.done(done, all));
+    return write("left", Decisions.timeLeft(all - done));
+  };
+
+  // --- which view: #single, #single-random, #wall, #wall=CLASS, #random
+
+  const at = (hash) => {
+    const [name, ...rest] = hash.split("=");
+    history.replaceState(null, "", `#${name}${rest.length ? `=${encodeURIComponent(rest.join("="))}` : ""}`);
+  };
+
+  const go = (hash) => { at(hash); route(); };
+
+  const open = (name) => { // a part whose id equals the hash would take the focus
+    view = name;
+    document.body.dataset.view = name;
+    for (const one of Object.keys(views)) find(`view-${one}`).hidden = one !== name;;
+    if (document.activeElement && document.activeElement !== document.body) document.activeElement.blur();
+    if (name === "wall") find("grid").focus({ preventScroll: true });
+  };
+
+  const visit = (cards, back) => {
+    open("single");
+    Single.start("visit", cards, (left) => { Single.released(); open("wall"); back(left); });
+  };
+
+  const parse = () => {
+    const [name, label] = location.hash.slice(1).split("=");
+    try { return { name: name || "single", label: label === undefined ? null : decodeURIComponent(label) }; }
+    catch { return { name: name || "single", label: null }; }
+  };
+
+  const route = () => {
+    const { name, label } = parse(), wall = name === "wall" || name === "random";
+    for (const tab of document.querySelectorAll("nav.tabs a")) {
+      if (tab.hash === `#${name}`) tab.setAttribute("aria-current", "page");
+      else tab.removeAttribute("aria-current");
+    }
+    open(wall ? "wall" : "single");
+    Wall.clear();
+    Single.released();
+    if (isDesk && !Person.name()) return Person.ask(); // what is claimed needs a name
+    if (wall) return Wall.start(name === "random" ? "random" : "queue", label);
+    return Single.start(name === "single-random" ? "random" : "mixed");
+  };
+
+  // --- keys and buttons
+
+  const isNative = (event) => { // what a focused control does by itself
+    if (event.target.closest("input, select, textarea")) {
+      if (event.key === "Escape" || (event.key === "Enter" && event.target.id !== "search")) event.target.blur();
+      return true;
+    }
+    return Boolean(event.target.closest("button, a, summary")) && (event.key === "Enter" || event.key === " ");
+  };
+
+  const onKey = (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || find("help").open || isNative(event)) return;
+    if (event.key === "?") find("help").showModal();
+    else if (!views[view].key(event)) return;
+    event.preventDefault();
+  };
+
+  const leave = () => { // the objects of this page are free for others
+    if (isDesk) Server.release([...Wall.held(), ...Single.held()], { keepalive: true });
+  };
+
+  const begin = () => {
+    if (token) Server.open(token, Person.name);
+    if (token) Outbox.open(data.key, token, drawSaved);
+    Decisions.open(data, token);
+    Classes.begin(data);
+    Disk.open(data);
+    Single.begin(data, source);
+    Wall.begin(data, source);
+    Person.begin(() => { if (isDesk) route(); }, () => Crop.draw());
+    find("download").addEventListener("click", () => Decisions.download(Person.name()));
+    find("help-open").addEventListener("click", (event) => { event.currentTarget.blur(); find("help").showModal(); });
+    const last = Classes.KEYS[Math.min(Classes.KEYS.length, data.classes.length) - 1] || "";
+    for (const place of document.querySelectorAll(".class-keys")) place.textContent = data.classes.length > 1 ? `1 to ${last.toUpperCase()}` : "1";
+    document.addEventListener("keydown", onKey);
+    addEventListener("hashchange", route);
+    addEventListener("pagehide", leave);
+    addEventListener("pageshow", (event) => { if (event.persisted && isDesk) location.reload(); });
+    if (token) Desk.begin(() => { progress(); if (view === "single") Single.waiting(); });
+    route();
+  };
+
+  return { begin, say, fail, person, kept, progress, at, go, visit };
+})();
+App.begin();

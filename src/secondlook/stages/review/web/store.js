@@ -1,0 +1,25 @@
+// What this browser keeps: the decisions on a page (a map `said` of object -> decision, and their order), the name, settings.
+const Store = {
+  open(key) {
+    const saved = Store.read(key);
+    return saved && saved.said ? saved : { said: {}, order: [] };
+  },
+  save(key, state) { return Store.write(key, state); },
+  name() { return Store.text("reviewer"); },
+  rename(name) { try { localStorage.setItem("secondlook:reviewer", name); } catch { /* the page asks again */ } },
+
+  read(key) {
+    try { return JSON.parse(localStorage.getItem("secondlook:" + key)); } catch { return null; } // unreadable: start over
+  },
+  write(key, value) {
+    try { localStorage.setItem("secondlook:" + key, JSON.stringify(value)); return true; } catch { return false; }
+  },
+  drop(key) { try { localStorage.removeItem("secondlook:" + key); } catch { /* nothing was kept */ } },
+  text(key) { try { return localStorage.getItem("secondlook:" + key) || ""; } catch { return ""; } },
+  keys(prefix) {
+    try { return Object.keys(localStorage).filter((key) => key.startsWith("secondlook:" + prefix)).map((key) => key.slice(11)).sort(); }
+    catch { return []; }
+  },
+  setting(name, otherwise) { const kept = (Store.read("settings") || {})[name]; return kept === undefined ? otherwise : kept; },
+  set(name, value) { Store.write("settings", { ...(Store.read("settings") || {}), [name]: value }); },
+};
