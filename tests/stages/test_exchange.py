@@ -435,7 +435,7 @@ CASES: dict[str, tuple[Callable[[Work], Work], Found, str]] = {
     "an image of another dataset beside ours": (
         lambda work: Work({**work.sizes, "dog.jpg": (64, 48)}, [*work.boxes, Drawn("dog.jpg", (1, 1, 9, 9), "stop")]),
         but(("unmatched", "", "")),
-        "unknown_image: no image that was handed over is called `dog.jpg`",
+        "unknown_image: `dog.jpg` is the name of no image that was handed over, or of several",
     ),
     "a box without area": (
         lambda work: replace(work, boxes=[*work.boxes, Drawn(work.boxes[0].image, (40, 30, 0, 9), "stop")]),
@@ -726,17 +726,18 @@ def other_dataset(path: Path) -> Path:
 BROKEN: dict[str, tuple[str, str, Callable[[Path], object], str]] = {
     "empty": ("cvat", "a.json", lambda path: path.write_text(""), "is not valid JSON"),
     "cut off": ("cvat", "a.json", lambda path: path.write_text('{"images": [{"id": 1, "file'), "is not valid JSON"),
-    "cut off, XML": ("cvat", "a.xml", lambda path: path.write_text("<annotations><image "), "a.xml"),
-    "empty, XML": ("cvat", "a.xml", lambda path: path.write_text(""), "a.xml"),
+    "cut off, XML": ("cvat", "a.xml", lambda path: path.write_text("<annotations><image "), "cannot be read (unclosed"),
+    "empty, XML": ("cvat", "a.xml", lambda path: path.write_text(""), "cannot be read (no element"),
     "another dataset": ("cvat", "a.json", other_dataset, "none of its images was handed over from these results"),
-    "of the other tool": ("labelstudio", "a.json", other_dataset, "is coco, but labelstudio is read here"),
+    "of the other tool": ("labelstudio", "a.json", other_dataset, "holds neither a list nor a list `tasks`"),
     "JSON-MIN": (
         "labelstudio",
         "a.json",
         lambda path: path.write_text('[{"image": "a.jpg", "id": 1, "label": []}]'),
-        "a.json",
+        "export as JSON, not as JSON-MIN",
     ),
-    "no tasks": ("labelstudio", "a.json", lambda path: path.write_text("[]"), "a.json"),
+    "no tasks": ("labelstudio", "a.json", lambda path: path.write_text("[]"), "is empty; export it again"),
+    "of no tool": ("labelstudio", "a.csv", lambda path: path.write_text("x"), "is no .json file"),
     "not there": ("cvat", "a.json", Path.resolve, "no such file or folder"),
 }
 

@@ -1,5 +1,6 @@
 """`secondlook review export-to` and `import-from`: the doubtful objects in CVAT or Label Studio, and back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -18,13 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tool:
-    """What comes back from a tool: its formats, and what an object is that came back as it was sent."""
+    """What comes back from a tool: formats by ending, and what an object is that came back as it was sent."""
 
-    formats: tuple[str, ...]
+    formats: Mapping[str, str]
     untouched: "Untouched"
 
 
-TOOLS = {"cvat": Tool(("cvat", "coco"), "unseen"), "labelstudio": Tool(("labelstudio",), "accepted")}
+TOOLS = {
+    "cvat": Tool({".xml": "cvat", ".json": "coco"}, "unseen"),
+    "labelstudio": Tool({".json": "labelstudio"}, "accepted"),
+}
 ToolName = Annotated[Literal["cvat", "labelstudio"], typer.Argument(metavar="TOOL", help=f"{' or '.join(TOOLS)}.")]
 Url = Annotated[
     str | None,
@@ -125,9 +129,9 @@ def import_from(
         file = _talk(tool).receive(server, out)
     elif server is not None or file is None:
         raise UsageError("give either the file that came back, or --url and --project.")
-    kinds, usual = TOOLS[tool].formats, TOOLS[tool].untouched
-    handed_over, submitted = read_back(File(file, kinds, reviewer.strip(), sent), results)
-    changes.write(submitted, changes.Judge(handed_over.rows, handed_over.taxonomy, untouched or usual), out)
+    known = TOOLS[tool]
+    handed_over, submitted = read_back(File(file, known.formats, reviewer.strip(), sent), results)
+    changes.write(submitted, changes.Judge(handed_over.rows, handed_over.taxonomy, untouched or known.untouched), out)
 
 
 def _server(url: str | None, project: str | None) -> Any:

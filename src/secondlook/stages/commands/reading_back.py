@@ -37,10 +37,13 @@ _ROWS_AT_ONCE = 1 << 16
 
 @dataclass(frozen=True)
 class File:
-    """A file that came back: its formats, who worked on it (several people get names after this one), what was sent."""
+    """A file that came back, who worked on it (several people get names after this one), and what was sent.
+
+    `formats` are those that a file of the tool may have, by its ending.
+    """
 
     path: Path
-    kinds: Sequence[str]
+    formats: Mapping[str, str]
     reviewer: str
     sent: Path | None = None
 
@@ -103,14 +106,25 @@ class HandedOver:
 
 def read_back(file: File, results: Path) -> tuple[HandedOver, list[Submitted]]:
     """Return what was handed over and what became of it; raise DataError for a file that has nothing to do with it."""
-    dataset = Dataset(path=str(formats.dataset_in(file.path)), images=str(file.path.parent))
-    submissions = [_Read.of(one) for one in formats.submissions(dataset, file.kinds)]
+    submissions = [_Read.of(one) for one in formats.submissions(_dataset(file))]
     handed_over = HandedOver.read(_sent_file(file, results, submissions))
     matcher = _Matcher(file, handed_over, _unsent(results, handed_over), _people(submissions))
     submitted = [row for one in submissions for row in matcher.submitted(one)]
     if not matcher.answered:
         raise DataError(_nothing(file.path, submissions, submitted))
     return handed_over, [*submitted, *matcher.not_returned(submissions)]
+
+
+def _dataset(file: File) -> Dataset:
+    """Return a file, or the only one of annotations in a zip or folder, as a dataset."""
+    path = formats.dataset_in(file.path)
+    ending = path.suffix.lower()
+    if ending not in file.formats:
+        endings = " or ".join(file.formats)
+        raise DataError(
+            f"{path}: is no {endings} file, nor a folder or zip with one such file; give the exported file."
+        )
+    return Dataset(path=str(path), format=file.formats[ending], images=str(file.path.parent))
 
 
 def _sent_file(file: File, results: Path, submissions: Sequence[_Read]) -> Path:
@@ -162,8 +176,10 @@ def _nothing(path: Path, submissions: Sequence[_Read], submitted: Sequence[Submi
     reasons = [one.about.unanswered for one in submissions if one.about.unanswered]
     if len(reasons) == len(submissions):
         return f"{path}: no task is answered ({reasons[0]}); submit them and export again."
-    first = next((f"; the first row: {one.change.reason}" for one in submitted if one.change.reason), "")
-    return f"{path}: none of its images was handed over from these results; is it of another dataset?{first}"
+    first = next((f" ({one.change.reason})" for one in submitted if one.change.reason), "")
+    if not any(one.images for one in submissions):
+        return f"{path}: nothing in it can be read{first}."
+    return f"{path}: none of its images was handed over from these results{first}; is it of another dataset?"
 
 
 @dataclass
@@ -242,7 +258,9 @@ class _Matcher:
             meant = str(self.handed_over.rows[own]["image_path"])
             image = None if meant in found.values() else meant
         if image is None:
-            raise RefusedError("unknown_image", f"no image that was handed over is called `{item.image}`")
+            raise RefusedError(
+                "unknown_image", f"`{item.image}` is the name of no image that was handed over, or of several"
+            )
         box = checked_box(item.box_xywh, in_fractions=item.in_fractions)
         if box is None:
             raise RefusedError("no_box", "it is about the whole image")

@@ -161,15 +161,13 @@ def _which(tree: Tree, one: Sighting) -> str:
     return f"{', '.join(files[:_SHOWN])}{more} look like datasets; give one of these files"
 
 
-def submissions(dataset: Dataset, kinds: Sequence[str]) -> Iterator[Submission]:
-    """Yield what people submitted; raise DataError for a file that is broken or of none of the formats `kinds`."""
-    found = detect(dataset)
-    if found not in kinds:
-        raise DataError(f"{dataset.path}: is {found}, but {' or '.join(kinds)} is read here; export it so.")
-    if found in SUBMISSIONS:
-        yield from SUBMISSIONS[found](dataset)
+def submissions(dataset: Dataset) -> Iterator[Submission]:
+    """Yield what people submitted; raise DataError for a file that is broken."""
+    kind = detect(dataset)
+    if kind in SUBMISSIONS:
+        yield from SUBMISSIONS[kind](dataset)
     else:
-        yield Submission(READERS[found](dataset).entries)
+        yield Submission(READERS[kind](dataset).entries)
 
 
 def describe(path: Path) -> str:
