@@ -18,7 +18,7 @@ from desk_server import Served, merged_bytes, post_until_saved, row_of
 from make_records import Rows, write
 from make_results import CLASSES, Made, make_results, write_reviewed
 from secondlook.config.stages import ReviewOptions
-from secondlook.io import records
+from secondlook.io import facts, records
 from secondlook.stages.review.decisions import HEADER, to_line
 from secondlook.stages.review.decisions import read as read_decisions
 from secondlook.stages.review.desk import desk as desk_module
@@ -165,6 +165,18 @@ def test_a_claim_ends_ten_minutes_after_its_person_was_heard(tmp_path: Path) -> 
     assert not set(desk.ids("ann", count=9, holding=first)) & set(first), "a laptop that slept gets others"
 
 
+def test_a_screen_that_outlasted_its_claims_is_claimed_again(tmp_path: Path) -> None:
+    desk = opened(tmp_path, doubtful(30), **QUEUE_ONLY)
+    first = desk.claim("ann", count=5)
+    ids = [card["id"] for card in first]
+    desk.clock.now += LASTS_S + 1
+    assert desk.ids("bob", count=2) == ids[:2]
+    desk.decide("ann", first[2:3])
+    assert not set(desk.ids("ann", count=2, holding=[*ids, "nothing"])) & set(ids)
+    holders = {name: desk.desk.claims.holder(name) for name in ids}
+    assert holders == dict(zip(ids, ["bob", "bob", None, "ann", "ann"], strict=True))
+
+
 def test_claims_outlive_a_kill_and_come_back_to_who_had_them(tmp_path: Path) -> None:
     desk = opened(tmp_path, doubtful(30), **QUEUE_ONLY)
     first = desk.ids("ann", count=5)
@@ -296,6 +308,28 @@ def test_known_wrong_proposals_are_not_shown_to_who_said_what_is_right(tmp_path:
     state = desk.merge()
     assert by_ann[0]["id"] not in [card["id"] for card in audited(desk, "ann")], "once is enough"
     assert state["decided"] == 20, "it says nothing of the object"
+
+
+def test_in_a_rehearsal_one_person_is_enough(tmp_path: Path) -> None:
+    made = make_results(tmp_path, doubtful(60, truth="stop"), images=False)
+    make_rehearsal(made)
+    desk = InProcess(
+        made, tmp_path / "decisions", audit_fraction=0.5, audit_after=10, random_fraction=0.5, batch_size=20
+    )
+    desk.decide("ann", desk.claim("ann", "random", 10))
+    desk.merge()
+    order = sorted(made.ids, key=records.review_fraction)
+    found = {card["id"] for card in audited(desk, "ann")}
+    assert found
+    assert not found & set(order[:20]), "neither decided nor needed next"
+
+
+def make_rehearsal(made: Made) -> None:
+    """Say of the dataset that its labels were made wrong on purpose."""
+    path = made.results / "ingest" / "instances.parquet"
+    known = facts.Facts(rehearsal=facts.Rehearsal(0.25, 0)).to_json()
+    about = records.About(records.taxonomy_of(path), {**records.made_by(path), facts.KEY: known})
+    records.restate(path, about)
 
 
 def test_a_known_wrong_proposal_looks_the_same_after_a_restart(tmp_path: Path) -> None:
@@ -540,6 +574,21 @@ def test_the_address_stays_and_only_this_user_can_read_it(tmp_path: Path) -> Non
         served.kill()
         served.start()
         assert served.address != address, "a broken file is replaced"
+    finally:
+        served.kill()
+
+
+def test_a_desk_opens_on_a_full_disk_and_saves_when_there_is_room(tmp_path: Path, small_disk: Path) -> None:
+    filler = fill(small_disk)
+    served = Served(make_results(tmp_path, doubtful(3), images=False), small_disk, **QUEUE_ONLY)
+    try:
+        assert "The address will be another one after a restart." in served.said()
+        rows = [row_of(card, "stop", "ann", served.today()) for card in served.claim("ann", count=3)]
+        assert "claims are lost when the server ends" in served.said()
+        assert served.post(rows) == 507
+        filler.unlink()
+        assert served.post(rows) == 200
+        assert served.state()["decided"] == 3
     finally:
         served.kill()
 

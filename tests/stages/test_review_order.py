@@ -14,7 +14,7 @@ from secondlook.config.stages import ReviewOptions
 from secondlook.io import records
 from secondlook.stages.review.desk.claims import LASTS_S, Claims
 from secondlook.stages.review.desk.decided import Decided
-from secondlook.stages.review.desk.handing import Dealer, Hand, Wanted
+from secondlook.stages.review.desk.handing import Dealer, Front, Hand, Wanted
 from secondlook.stages.review.desk.loaded import Loaded, load, matching_dataset
 from secondlook.stages.review.desk.merging import merge
 from secondlook.stats.guarantee import curve
@@ -52,7 +52,7 @@ class People:
 
     def __post_init__(self) -> None:
         self.decided = Decided(matching_dataset(self.loaded, {}), self.loaded.places)
-        self.claims, self.dealer = Claims(lambda: self.now, lambda _: None), Dealer()
+        self.claims, self.dealer = Claims(lambda: self.now, lambda _: None), Dealer(Front(OBJECTS))
         self.merge()
 
     def merge(self) -> None:
@@ -61,7 +61,7 @@ class People:
     def ask(self, person: str, part: str, count: int) -> None:
         """Hand a screen to a person, without what they have on it."""
         holding = tuple(name for name, _ in self.held[person])
-        wanted = Wanted(person, part, None, None, None, count, holding)
+        wanted = Wanted(person, part, None, None, None, front=False, count=count, holding=holding)
         self.claims.claim(person, [])
         dealt = self.dealer.deal(Hand(self.loaded, self.merged, self.decided, self.claims, wanted)).table
         got = list(zip(dealt["instance_id"], dealt["sample"], strict=True))

@@ -14,7 +14,7 @@ from secondlook.io import records
 from secondlook.stages.review import decisions
 from secondlook.stages.review.desk.claims import Claims, Journal
 from secondlook.stages.review.desk.decided import Decided, as_decisions
-from secondlook.stages.review.desk.handing import Dealer, Front, Hand, wanted_of
+from secondlook.stages.review.desk.handing import Dealer, Front, Hand, Wanted, wanted_of
 from secondlook.stages.review.desk.loaded import Loaded, load, matching_dataset
 from secondlook.stages.review.desk.merging import Merged, merge
 from secondlook.stages.review.desk.saved import Row, Saved
@@ -148,8 +148,7 @@ class Desk:
         """Return the next objects for a person; raises ValueError for a claim that is none."""
         wanted = wanted_of(told, self.loaded.objects.classes)
         with self._lock:
-            still = [name for name in wanted.holding if self.claims.holder(name) in {None, wanted.person}]
-            self.claims.claim(wanted.person, [name for name in still if self.claims.holder(name) is None])
+            self.claims.claim(wanted.person, self._claimed_again(wanted))
             handed = self._dealer.deal(Hand(self.loaded, self.merged, self.decided, self.claims, wanted))
             names = handed.table["instance_id"].tolist()
             known = handed.table[handed.table["sample"] == records.AUDIT]
@@ -163,6 +162,12 @@ class Desk:
             cards = list(self.shown.cards(handed.table, others))
             self._handed |= {card["id"]: card for card in cards}
         return {"cards": cards, "left": handed.left}
+
+    def _claimed_again(self, wanted: Wanted) -> list[str]:
+        """Return what is still on the screen of a person whose claims had ended, and nobody else has got since."""
+        places, mine = self.loaded.places, self.decided.by(wanted.person)
+        open_ = [name for name in wanted.holding if name in places and not mine[places[name]]]
+        return [name for name in open_ if self.claims.holder(name) is None]
 
     def release(self, told: Mapping[str, Any]) -> dict[str, Any]:
         """Take objects back from a person; raises ValueError where it is not said from whom or which."""
