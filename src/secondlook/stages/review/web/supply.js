@@ -57,5 +57,5 @@ const Supply = (() => {
     left = 0;
   };
 
-  return { begin: (from) => { source = from; }, take, prefetch, back, aim, release, onWall, left: () => returned.length + left, waiting: () => returned };
+  return { begin: (from) => { source = from; }, take, prefetch, back, aim, release, onWall, left: () => returned.length + left, isFront: () => kind.front, waiting: () => returned };
 })();

@@ -120,7 +120,7 @@ const Wall = (() => {
     const all = cells(), marked = Marks.count(), now = all[Marks.at()];
     Grid.redraw(all, shown());
     Grid.focus(Marks.at());
-    Dom.write("screen", `${Words.screen(all.length, marked)} · ${Words.left(all.length + Supply.left())}`);
+    Dom.write("screen", `${Words.screen(all.length, marked)} · ${(isDesk && Supply.isFront() ? Words.leftFront : Words.left)(all.length + Supply.left())}`);
     Dom.write("accept-rest", Words.accept(all.length - marked, marked));
     Dom.write("about", now ? Words.about(now) : "");
     App.progress();
