@@ -6,6 +6,7 @@ const Decisions = (() => {
 
   const isDesk = () => data.name === "desk";
   const said = (id) => state.said[id];
+  const ids = () => [...state.order];
   const count = () => state.order.length;
 
   const open = (page, secret) => {
@@ -95,5 +96,5 @@ const Decisions = (() => {
     setTimeout(() => URL.revokeObjectURL(address), 10000);
   };
 
-  return { open, know, said, count, take, undo, timeLeft, download };
+  return { open, know, said, ids, count, take, undo, timeLeft, download };
 })();
