@@ -77,9 +77,16 @@ def load(results: Path, decisions: Path, options: ReviewOptions) -> Loaded:
         was_held=bool(objects.guarantee.get("held")),
         by_person=by_person,
         stack=Stacks(_stacks(results / "review" / "alike.parquet", places)),
-        twice=records.content_fractions(dataset.instance_ids, "agreement") < options.agreement,
+        twice=_twice(dataset, options.agreement),
         sample=np.argsort(dataset.review_fractions, kind="stable"),
     )
+
+
+def _twice(dataset: consensus.Dataset, share: float) -> NDArray[np.bool_]:
+    """Return the objects that two people see, (objects,): a share of them by a hash of the ids."""
+    if not share:
+        return np.zeros(len(dataset), dtype=np.bool_)
+    return records.content_fractions(dataset.instance_ids, "agreement") < share
 
 
 def _proposed(objects: Objects, by_person: NDArray[np.bool_]) -> Rows:
