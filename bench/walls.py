@@ -2,7 +2,9 @@
 
 The person works at the desk (`secondlook review --serve`) in a browser, and is simulated: a single look takes 1.5 s; on
 a wall each crop takes 0.25 s and each marked one 1 s more. Wrong proposals pass unseen: 2 % in single looks, 5 % on a
-wall. An error is a given label that was made wrong; it is found once it has its true label.
+wall. On walls the person looks at the most doubtful objects first, then at as many of the random sample as the
+guarantee needs, then at the rest; one by one the page mixes them. An error is a given label that was made wrong; it is
+found once it has its true label.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import requests
 from playwright.sync_api import Page, sync_playwright
 
 from common import ROOT, arguments, run, skip
@@ -28,8 +31,10 @@ SINGLE_S, SCAN_S, MARK_S = 1.5, 0.25, 1.0
 PASSES = {"single": 0.02, "wall": 0.05}  # shares of wrong proposals that the person lets pass
 ENOUGH = 0.9  # of the errors
 QUARTER = 0.25
+FRONT = 200  # objects: the most doubtful ones, before the random sample
 WINDOW = {"width": 1280, "height": 800}
-SHOWN_MS = 20_000
+SHOWN_MS, SETTLED_MS = 60_000, 300
+CELLS = '[...document.querySelectorAll(".cell")].map((cell) => [cell.dataset.id, cell.dataset.proposal])'
 
 
 @dataclass
@@ -116,24 +121,27 @@ def worked(folder: Path, results: Path, view: str, chromium: str) -> Person:
             page.goto(f"{address}review.html#single")
             look_one_by_one(page, person)
         else:
-            for part in ("wall", "random"):
+            needed = requests.get(f"{address}state?reviewer=", timeout=60).json()["guarantee"]["needs"]["random"]
+            for part, most in (("wall", FRONT), ("random", needed), ("wall", len(truth))):
                 page.goto(f"{address}review.html#{part}")
                 page.reload()  # a change of the part alone loads nothing
-                look_at_walls(page, person)
+                look_at_walls(page, person, most)
     return person
 
 
 @contextmanager
 def served(results: Path, decisions: Path) -> Iterator[str]:
     """Serve the desk and yield its address."""
-    options = json.dumps({"decisions": str(decisions), "batch_size": 5000})
+    options = json.dumps({"decisions": str(decisions), "batch_size": FRONT})
     command = [sys.executable, "-m", "secondlook", "review", str(results), "--serve", "--port", "0"]
     with subprocess.Popen(
         [*command, "--options", options], stderr=subprocess.PIPE, text=True, cwd=results.parents[1]
     ) as process:
         line = next(line for line in process.stderr or () if "http://" in line)
-        yield re.findall(r"http://\S+", line)[0]
-        process.send_signal(signal.SIGINT)
+        try:
+            yield re.findall(r"http://\S+", line)[0]
+        finally:
+            process.send_signal(signal.SIGINT)
 
 
 def look_one_by_one(page: Page, person: Person) -> None:
@@ -165,11 +173,12 @@ def next_single(page: Page, before: str) -> str:
     return str(shown.json_value()[0])
 
 
-def look_at_walls(page: Page, person: Person) -> None:
-    """Mark what is wrong on each screen, give it its class, and accept the rest, until no wall is left."""
+def look_at_walls(page: Page, person: Person, most: int) -> None:
+    """Mark what is wrong on each screen, give it its class, and accept the rest; stop after `most` objects."""
+    stop = person.looked + most
     classes = page.evaluate("JSON.parse(document.getElementById('data').textContent).classes")
     before: list[list[str]] = []
-    while cells := next_screen(page, before):
+    while person.looked < stop and (cells := next_screen(page, before)):
         for name, proposal in cells:
             label = person.label(name, proposal)
             person.spend(SCAN_S)
@@ -183,16 +192,15 @@ def look_at_walls(page: Page, person: Person) -> None:
 
 def next_screen(page: Page, before: list[list[str]]) -> list[list[str]]:
     """Return ids and proposals on the next screen, in order; none once no wall is left."""
+    is_new = "(cells, before) => cells.length ? cells[0][0] !== before : !document.getElementById('no-wall').hidden"
     shown = page.wait_for_function(
-        """before => {
-          const cells = [...document.querySelectorAll(".cell")].map((cell) => [cell.dataset.id, cell.dataset.proposal]);
-          if (!cells.length) return document.getElementById("no-wall").hidden ? null : [];
-          return cells[0][0] === before ? null : cells;
-        }""",
-        arg=before[0][0] if before else "", timeout=SHOWN_MS,
-    )  # fmt: skip
+        f"before => (({is_new})({CELLS}, before) ? {CELLS} : null)",
+        arg=before[0][0] if before else "",
+        timeout=SHOWN_MS,
+    )
     cells: list[list[str]] = shown.json_value()
-    return cells
+    page.wait_for_timeout(SETTLED_MS)  # crops that do not fit go back to the next screen
+    return cells if cells == page.evaluate(CELLS) or not cells else next_screen(page, before)
 
 
 if __name__ == "__main__":

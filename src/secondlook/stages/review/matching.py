@@ -67,7 +67,7 @@ def match(row: Mapping[str, Any], dataset: Dataset) -> tuple[str | None, str | N
     near = [
         instance_id
         for instance_id in dataset.by_image.get(one_line(row["image_path"]), [])
-        if _iou(box, [dataset.rows[instance_id][name] for name in BOX]) >= LEAST_IOU
+        if iou(box, [dataset.rows[instance_id][name] for name in BOX]) >= LEAST_IOU
     ]
     if len(near) == 1:
         return near[0], None
@@ -81,7 +81,7 @@ def _box(row: Mapping[str, Any]) -> list[float] | None:
         return None
 
 
-def _iou(a: list[float], b: list[float]) -> float:
+def iou(a: Sequence[float], b: Sequence[float]) -> float:
     """Return the intersection over union of two boxes, xywh."""
     width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])

@@ -20,6 +20,7 @@ from secondlook.stages.review.desk.merging import Merged, merge
 from secondlook.stages.review.desk.saved import Row, Saved
 from secondlook.stages.review.desk.state import classes_of, state_of
 from secondlook.stages.review.matching import read_dataset
+from secondlook.stages.review.reading import UNDONE
 from secondlook.stages.review.shown import Card, Shown
 
 CLAIMS = "desk-claims.jsonl"
@@ -137,7 +138,11 @@ class Desk:
     def _take(self, rows: Sequence[Row]) -> None:
         for row in rows:
             self.decided.take(row, self.decided.check(row))
-            self.claims.release(row["reviewer"].strip(), [row["instance_id"]])
+            person, name = row["reviewer"].strip(), row["instance_id"]
+            if row["note"] != UNDONE:
+                self.claims.release(person, [name])
+            elif self.claims.holder(name) is None:  # it is on their screen again
+                self.claims.claim(person, [name])
 
     def claim(self, told: Mapping[str, Any]) -> dict[str, Any]:
         """Return the next objects for a person; raises ValueError for a claim that is none."""

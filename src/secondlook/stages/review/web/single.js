@@ -55,10 +55,11 @@ const Single = (() => {
   const refill = async () => { // the next objects come while people look
     if (!isDesk || open.mode === "visit" || open.fetching) return;
     if (open.list.slice(open.at).filter(isOpen).length > AHEAD / 2) return;
-    const before = open.list.length;
+    const before = open.list.length, turn = open.turn;
     open.waits ||= !current() || !isOpen(current());
-    open.fetching = claim().catch((error) => App.fail(error)).finally(() => { open.fetching = null; });
+    open.fetching = claim().catch((error) => App.fail(error)).finally(() => { if (turn === open.turn) open.fetching = null; });
     await open.fetching;
+    if (turn !== open.turn) return; // another list has begun
     if (open.list.length > before && open.waits) { Object.assign(open, { at: open.list.findIndex(isOpen), waits: false }); show(); }
     else if (current()) drawRest();
     else show();
@@ -97,7 +98,6 @@ const Single = (() => {
     drawRest();
     if (!card) return;
     const isNew = open.shown !== card.id;
-    find("main").dataset.id = card.id;
     Panel.facts(card, open.at + 1);
     if (isNew || !open.look) { open.look = null; clock.begin(); Crop.show(card); drawLook(card, null); }
     else drawLook(card, open.look.look);

@@ -38,6 +38,7 @@ const Words = (() => {
     asked: (name) => `Are these all: ${name}?`, askedRandom: "Are these proposals right?",
     wallOption: (name, open) => (open === null ? name : `${name} (${number(open)})`),
     left: (count) => `${many(count, "open object", "open objects")} of this kind`,
+    leftFront: (count) => `${number(count)} of this kind among the most doubtful`,
     screen: (shown, marked) => `${number(shown)} on this screen${marked ? `, ${number(marked)} marked` : ""}`,
     accept: (count, marked) => (marked ? `Accept the other ${number(count)}` : `Accept all ${number(count)}`),
     unsureMark: "cannot tell", openMark: "?", about: (card) => [
