@@ -8,13 +8,11 @@ const Words = (() => {
     number, many, percent,
     // what is shown of an object
     none: "none", noCrop: "There is no crop.", noImage: "The image cannot be read.", loading: "loading…",
-    crop: "the object, enlarged", whole: "the whole image with the boxes of all objects",
     confidence: (p) => (p > 0.999 ? "> 0.999" : p.toFixed(3)),
     size: (card) => `${card.path} · ${Math.round(card.box[2])} × ${Math.round(card.box[3])} px`,
     vote: "vote", answer: (status, text) => (text ? `${status}: ${text}` : status),
     alike: { proposal: "proposed", given: "given" },
     frame: (place, label, differs) => `frame ${place + 1}: ${label}${differs ? ", labelers differ" : ""}`,
-    differs: "≠ labelers differ",
     alsoDecides: (count) => `also decides ${many(count, "near-duplicate or object", "near-duplicates or objects")} of its track`,
     alone: (count) => `${many(count, "near-duplicate or object", "near-duplicates or objects")} of its track: not decided by this`,
     onlyThis: "Only this one", wholeStack: "The whole stack", more: (count) => `+ ${number(count)}`,
