@@ -434,7 +434,7 @@ CASES: dict[str, tuple[Callable[[Work], Work], Found, str]] = {
     "other names: the ids tell which images they mean": (
         lambda work: renamed(
             replace(work, boxes=[*work.boxes, Drawn(by_id(work, FIRST).image, (40, 30, 9, 9), "stop")]),
-            lambda name: f"frame-{name[0]}-of-2.jpg",
+            lambda name: f"frame-{name[-5]}-of-2.jpg",
         ),
         but(("new", "", "")),
         "",
