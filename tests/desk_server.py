@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,16 @@ class Served:
             time.sleep(0.02)
         self.address = found[0]
         self.port = int(re.findall(r":(\d+)/", self.address)[0])
+
+    @property
+    def secret(self) -> str:
+        """The token, as the address has it."""
+        return self.address.rstrip("/").rpartition("/")[2]
+
+    @staticmethod
+    def today() -> str:
+        """Return this moment as a page writes it."""
+        return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime())}.{time.time_ns() // 1_000_000 % 1000:03d}Z"
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -107,3 +118,29 @@ def row_of(card: dict[str, Any], label: str, reviewer: str, decided_at: str, **m
     said = {"proposal": card["proposal"], "label": label, "reviewer": reviewer, "decided_at": decided_at}
     told = {"sample": card["sample"], "probability": card["probability"], "note": "", "also": ""}
     return {**about, **said, **told, "view": "single", "seconds": 1.5, **more}
+
+
+def post_until_saved(served: Served, told: Any, name: str) -> dict[str, Any]:
+    """Post as the outbox of a page does: again, until the server confirms; it may be killed in the meantime."""
+    end = time.monotonic() + 120
+    while True:
+        try:
+            answer = served.answer(told, name, token=served.secret)
+            assert answer.status_code in {200, 507}, answer.text
+            if answer.status_code == 200:
+                return dict(answer.json())
+        except requests.ConnectionError:
+            assert time.monotonic() < end, "no server for two minutes"
+        time.sleep(0.05)
+
+
+def merged_bytes(secondlook: Callable[..., Any], made: Made, decisions: Sequence[Path]) -> tuple[bytes, bytes]:
+    """Return the reviews of files of decisions, and the consensus that knows them, as bytes."""
+    reviewed, out = made.results.parent / "reviewed.parquet", made.results.parent / "consensus.parquet"
+    instances = made.results / "ingest" / "instances.parquet"
+    files = [part for path in decisions for part in ("--apply", path)]
+    assert secondlook("review", *files, "--instances", instances, "--out", reviewed).code == 0
+    votes = [part for name in ("sure", "bare") for part in ("--votes", made.results / "label" / name)]
+    result = secondlook("consensus", *votes, "--instances", instances, "--reviewed", reviewed, "--out", out)
+    assert result.code == 0, result.err
+    return reviewed.read_bytes(), out.read_bytes()

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import Command, read_rows, write_image
+from event_files import require_events
 from full_grid import full_grid
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.scenes_training import NetworkOptions
@@ -319,6 +320,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
     assert "continues after epoch 1" in again.err
     for name in ("metrics.csv", "weights.safetensors"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    require_events(tmp_path / "cut")
 
     frames = tmp_path / "frames.json"
     secondlook("video", "frames", drawn / "clips", "--out", frames, *EVERY)

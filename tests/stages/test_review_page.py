@@ -3,87 +3,21 @@
 import csv
 import io
 import json
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from test_review import Served
 from test_review_queue import make_rehearsal
 
+from browsing import HOSTILE, OBJECTS, downloaded, labels, open_page, open_page_at, pages_of
 from conftest import Command
 from make_records import Rows
-from make_results import Made, make_results
+from make_results import make_results
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-HOSTILE = [
-    "</script><script>window.broken=1</script>",
-    '"><img src=x onerror="window.broken=1">',
-    "停止, 'stop' & {{ 7*7 }}",
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as driver:
-        yield driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
-    context.set_default_timeout(10_000)
-    opened = context.new_page()
-    problems: list[str] = []
-    opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.on("request", lambda request: problems.extend(_foreign(request.url)))
-    yield opened
-    context.close()
-    assert problems == []
-
-
-def _foreign(address: str) -> list[str]:
-    return [] if address.startswith(("file:", "data:", "blob:", "http://127.0.0.1:")) else [f"asked for {address}"]
-
-
-def pages_of(secondlook: Command, folder: Path, objects: Rows, **other: Any) -> Made:
-    options = {"random_fraction": 0.0, "near_duplicate_bits": None, **other.pop("options", {})}
-    made = make_results(folder, objects, **other)
-    result = secondlook("review", made.results, "--options", json.dumps(options))
-    assert result.code == 0, result.err
-    return made
-
-
-def open_page(page: Page, made: Made, name: str = "batch-001") -> None:
-    """Open a page as `ann`."""
-    page.goto(f"file://{made.results}/review/{name}.html")
-    if not page.input_value("#reviewer"):
-        page.fill("#reviewer", "ann")
-        page.press("#reviewer", "Enter")
-
-
-def downloaded(page: Page) -> Rows:
-    with page.expect_download() as waiting:
-        page.click("#download")
-    text = Path(waiting.value.path()).read_text(encoding="utf-8")
-    return list(csv.DictReader(io.StringIO(text)))
-
-
-def labels(page: Page) -> dict[str, str]:
-    return {row["instance_id"]: row["label"] for row in downloaded(page)}
-
-
-OBJECTS: Rows = [
-    {"given": "stop", "label": "yield", "p": 0.6},
-    {"given": "stop", "label": "stop", "p": 0.85},
-    {"given": "turn", "label": "yield", "p": 0.8},
-    {"given": "yield", "label": "yield", "p": 0.95},
-]
+pytest_plugins = ["browsing"]
 
 
 def test_the_whole_work_by_keyboard(secondlook: Command, tmp_path: Path, page: Page) -> None:
@@ -201,7 +135,9 @@ def test_a_known_wrong_proposal_is_decided_like_any_other(secondlook: Command, t
     known = [row for row in rows if row["sample"] == "audit"]
     assert [(row["proposal"], row["label"], row["probability"]) for row in known] == [("yield", "yield", "")] * 2
     assert "audit" not in page.inner_text("body")
-    assert "audit" not in page.evaluate("[...document.body.children].map((one) => one.tagName === 'SCRIPT' ? '' : one.outerHTML).join()")
+    assert "audit" not in page.evaluate(
+        "[...document.body.children].map((one) => one.tagName === 'SCRIPT' ? '' : one.outerHTML).join()"
+    )
 
 
 FILTERS: list[Any] = [
@@ -300,22 +236,22 @@ def test_the_server_saves_each_decision_while_the_page_is_open(tmp_path: Path, p
         served.process.communicate()
 
 
-def test_what_could_not_be_saved_is_sent_again_with_the_next_decision(tmp_path: Path, page: Page) -> None:
+def test_what_could_not_be_saved_is_sent_again_until_it_is(tmp_path: Path, page: Page) -> None:
     served = Served(make_results(tmp_path, OBJECTS), tmp_path / "decisions")
+    kept = tmp_path / "decisions" / "results" / "ann.csv"
     try:
-        served.decisions.write_text("a file where the folder should be")
+        kept.mkdir()  # a folder where the file should be
         page.goto(served.address)
         page.click("text=batch-001")
         page.fill("#reviewer", "ann")
         page.press("#reviewer", "Enter")
         for number in (1, 2):
             page.keyboard.press("Enter")
-            page.wait_for_function(f"document.getElementById('saved').textContent.startsWith('not saved ({number})')")
-        served.decisions.unlink()
-        page.keyboard.press("Enter")
+            said = f"not saved ({number}): the disk is full or cannot be written"
+            page.wait_for_function(f"document.getElementById('saved').textContent === '{said}'")
+        kept.rmdir()
         page.wait_for_function("document.getElementById('saved').textContent === 'saved'")
-        kept = tmp_path / "decisions" / "results" / "ann.csv"
-        assert len(list(csv.DictReader(kept.open(encoding="utf-8")))) == 3
+        assert len(list(csv.DictReader(kept.open(encoding="utf-8")))) == 2
     finally:
         served.process.kill()
         served.process.communicate()
@@ -399,12 +335,6 @@ def test_the_object_is_drawn_from_its_image_with_adjustable_context(tmp_path: Pa
         served.process.communicate()
 
 
-def open_page_at(page: Page, address: str) -> None:
-    page.goto(address)
-    page.fill("#reviewer", "ann")
-    page.press("#reviewer", "Enter")
-
-
 def test_a_dense_screen_gets_a_dense_canvas(secondlook: Command, tmp_path: Path, browser: Browser) -> None:
     made = pages_of(secondlook, tmp_path, OBJECTS)
     context = browser.new_context(viewport={"width": 1280, "height": 800}, device_scale_factor=2)
@@ -434,9 +364,7 @@ def test_classes_with_levels_form_a_tree(secondlook: Command, tmp_path: Path, pa
     assert labels(page) == {"o0000": "sign--b--g4"}
 
 
-def test_classes_that_were_used_last_come_first_in_a_search(
-    secondlook: Command, tmp_path: Path, page: Page
-) -> None:
+def test_classes_that_were_used_last_come_first_in_a_search(secondlook: Command, tmp_path: Path, page: Page) -> None:
     classes = [f"class {number}" for number in range(365)]
     objects: Rows = [{"given": None, "label": "class 200", "p": 0.6}, {"given": None, "label": "class 7", "p": 0.6}]
     open_page(page, pages_of(secondlook, tmp_path, objects, classes=classes))

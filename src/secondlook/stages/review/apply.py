@@ -31,7 +31,7 @@ def apply_decisions(decisions: Sequence[Path], instances: Path, out: Path) -> No
     for path in decisions:
         take_file(path, lines[path], dataset, read)
     reviews = reviews_of(read, dataset)
-    rows, opinions, audits, direct = reviews.rows, reviews.opinions, reviews.audits, reviews.direct
+    rows, opinions, audits, direct = reviews.rows(), reviews.opinions, reviews.audits, reviews.direct
     conflicts = _conflicts(rows, opinions, dataset)
     unmatched = [*read.unmatched, *reviews.unmatched]
     _write_csv(records.unmatched_beside(out), unmatched, [*COLUMNS, "file", "line", "reason"])
@@ -45,7 +45,7 @@ def apply_decisions(decisions: Sequence[Path], instances: Path, out: Path) -> No
         f"{len(unmatched)} rows that match no object ({records.unmatched_beside(out)}), "
         f"{read.found_again} matched by image and box"
     )
-    _say_more(reviews.copies, audits, agreement(opinions))
+    _say_more(len(reviews.copies), audits, agreement(opinions))
 
 
 def _say_more(copies: int, audits: audit.Counted, agree: Mapping[str, int]) -> None:

@@ -28,7 +28,7 @@ DESK = "desk"  # the name of the page that the server fills
 SCRIPTS = {  # of each template, in the order in which they need each other
     "page.html": (
         *("strings", "dom", "store", "outbox", "decisions", "source", "crop", "classes", "grid", "panel"),
-        *("single", "wall", "person", "desk", "app"),
+        *("single", "supply", "marks", "wall", "person", "desk", "app"),
     ),
     "index.html": ("strings", "dom", "store", "source", "person", "desk", "home"),
 }

@@ -116,8 +116,10 @@ def with_states(table: pd.DataFrame, opinions: Iterable[tuple[int, Opinion]]) ->
     state, agreed = np.full(len(table), "", dtype=object), np.full(len(table), None, dtype=object)
     looked = np.zeros(len(table), dtype=np.bool_)
     for row, one in opinions:
-        state[row] = DIFFER if one.differ else SEEN if one.direct or one.copied else ""
-        looked[row], agreed[row] = bool(one.direct), one.unanimous
+        labels = one.labels
+        state[row] = DIFFER if len(labels) > 1 else SEEN if one.direct or one.copied else ""
+        looked[row] = bool(one.direct)
+        agreed[row] = next(iter(labels)) if one.direct and len(labels) == 1 else None
     return table.assign(state=state, looked=looked, agreed=agreed)
 
 

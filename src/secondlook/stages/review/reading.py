@@ -9,7 +9,7 @@ from secondlook.io import records
 from secondlook.stages.review import audit
 from secondlook.stages.review.copies import copies_of
 from secondlook.stages.review.matching import Dataset, match
-from secondlook.stages.review.opinions import Opinion, opinions_of
+from secondlook.stages.review.opinions import Opinion, opinions_in
 
 UNDONE = "undone"  # the note of a decision that was undone
 _SAMPLES = {"", "random", "queue", records.AUDIT}
@@ -31,27 +31,31 @@ class Read:
 
 @dataclass(frozen=True)
 class Reviews:
-    """What decisions come to: review rows in order, opinions by object, audits, and those that are `direct` looks.
+    """What decisions come to: looks and copies by object and labeler, opinions by object, and audits.
 
-    `copies` counts the rows that were copied; `unmatched` are copies for objects that do not exist.
+    `unmatched` are copies for objects that do not exist.
     """
 
-    rows: list[dict[str, Any]]
+    direct: Mapping[Key, dict[str, Any]]
+    copies: Mapping[Key, dict[str, Any]]
     opinions: Mapping[str, Opinion]
     audits: audit.Counted
-    direct: Mapping[Key, Mapping[str, Any]]
-    copies: int
     unmatched: list[dict[str, Any]]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the review rows, in order."""
+        return [_review(key, row) for key, row in sorted({**self.copies, **self.direct}.items())]
 
 
 def reviews_of(read: Read, dataset: Dataset) -> Reviews:
     """Return the reviews that the decisions in `read` make."""
     direct = not_undone(read.decisions)
-    copies = copies_of(direct, dataset.rows)
-    rows = [_review(key, row) for key, row in sorted({**copies.decisions, **direct}.items())]
-    opinions = opinions_of(rows)
+    opinions = opinions_in(direct)
+    copies = copies_of(direct, opinions, dataset.rows)
+    for (name, _), row in copies.decisions.items():
+        opinions.setdefault(name, Opinion()).copied.add(row["label"])
     audits = audit.count(not_undone(read.audits), opinions, dataset.truth, dataset.taxonomy)
-    return Reviews(rows, opinions, audits, direct, len(copies.decisions), copies.unmatched)
+    return Reviews(direct, copies.decisions, opinions, audits, copies.unmatched)
 
 
 def not_undone(decisions: Mapping[Key, dict[str, Any]]) -> dict[Key, dict[str, Any]]:
@@ -121,15 +125,16 @@ def _review(key: tuple[str, str], row: dict[str, Any]) -> dict[str, Any]:
         "labeler": key[1],
         "label": row["label"],
         "sample": row["sample"] if row["sample"] in {"random", records.COPY} else "queue",
-        "probability": _number(row["probability"]),
+        "probability": number(row["probability"]),
         "note": row["note"] or None,
         "decided_at": row["decided_at"] or None,
         "view": row["view"] or None,
-        "seconds": _number(row["seconds"]),
+        "seconds": number(row["seconds"]),
     }
 
 
-def _number(text: str) -> float | None:
+def number(text: str) -> float | None:
+    """Return a number as it stands in a cell, None for none."""
     try:
         return float(text)
     except ValueError:

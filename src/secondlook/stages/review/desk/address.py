@@ -10,7 +10,7 @@ from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.io import files
 
-NAME = ".desk.json"
+NAME = "desk.json"
 
 
 @dataclass(frozen=True)

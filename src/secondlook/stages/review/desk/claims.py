@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from secondlook.base import progress
@@ -23,10 +24,14 @@ Entry = Mapping[str, Any]
 
 @dataclass
 class Claims:
-    """Who holds which objects; `clock` returns seconds, `write` receives each change so that it can be repeated."""
+    """Who holds which objects; `clock` returns seconds, `write` receives each change so that it can be repeated.
+
+    `proposed` is the class that a known wrong proposal names, by object.
+    """
 
     clock: Callable[[], float]
     write: Callable[[Entry], None]
+    proposed: dict[str, str] = field(default_factory=dict)
     _holder: dict[str, str] = field(default_factory=dict)
     _heard: dict[str, float] = field(default_factory=dict)
     _written: dict[str, float] = field(default_factory=dict)
@@ -39,13 +44,14 @@ class Claims:
             self._written[person] = now
             self.write({"do": "hear", "person": person, "at": now})
 
-    def claim(self, person: str, names: Iterable[str]) -> None:
-        """Give objects to a person."""
+    def claim(self, person: str, names: Iterable[str], proposed: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Give objects to a person; `proposed` as above."""
         names = list(names)
         self.hear(person)
         if names:
             self._holder.update(dict.fromkeys(names, person))
-            self.write({"do": "claim", "person": person, "names": names})
+            self.proposed.update(proposed)
+            self.write({"do": "claim", "person": person, "names": names, "proposed": dict(proposed)})
 
     def release(self, person: str, names: Iterable[str]) -> None:
         """Take objects from a person who holds them."""
@@ -81,6 +87,7 @@ class Claims:
                 self._heard[person] = entry["at"] + _HEARD_EVERY_S
             elif entry["do"] == "claim":
                 self._holder.update(dict.fromkeys(names, person))
+                self.proposed.update(entry.get("proposed", {}))
             else:
                 for name in names:
                     if self._holder.get(name) == person:
@@ -91,7 +98,11 @@ class Claims:
         people = [person for person in self._heard if self.is_here(person)]
         heard: list[Entry] = [{"do": "hear", "person": one, "at": self._heard[one] - _HEARD_EVERY_S} for one in people]
         held = {one: [name for name, holder in self._holder.items() if holder == one] for one in people}
-        return [*heard, *({"do": "claim", "person": one, "names": names} for one, names in held.items() if names)]
+        return [*heard, *(self._entry(one, names) for one, names in held.items() if names)]
+
+    def _entry(self, person: str, names: list[str]) -> Entry:
+        proposed = {name: self.proposed[name] for name in names if name in self.proposed}
+        return {"do": "claim", "person": person, "names": names, "proposed": proposed}
 
 
 class Journal:

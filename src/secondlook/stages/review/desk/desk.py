@@ -14,15 +14,16 @@ from secondlook.io import records
 from secondlook.stages.review import decisions
 from secondlook.stages.review.desk.claims import Claims, Journal
 from secondlook.stages.review.desk.decided import Decided, as_decisions
-from secondlook.stages.review.desk.handing import Dealer, Hand, wanted_of
+from secondlook.stages.review.desk.handing import Dealer, Front, Hand, Wanted, wanted_of
 from secondlook.stages.review.desk.loaded import Loaded, load, matching_dataset
 from secondlook.stages.review.desk.merging import Merged, merge
 from secondlook.stages.review.desk.saved import Row, Saved
-from secondlook.stages.review.desk.state import state_of
+from secondlook.stages.review.desk.state import classes_of, state_of
 from secondlook.stages.review.matching import read_dataset
+from secondlook.stages.review.reading import UNDONE
 from secondlook.stages.review.shown import Card, Shown
 
-CLAIMS = ".desk-claims.jsonl"
+CLAIMS = "desk-claims.jsonl"
 MOST_THUMBNAILS = 300
 
 
@@ -36,7 +37,7 @@ class Desk:
         self.loaded: Loaded = load(results, folder, options)
         self.shown = Shown(results, self.loaded.objects, options)
         self.saved, self._journal = Saved(folder), Journal(folder / CLAIMS)
-        self.claims, self._dealer = Claims(clock, self._journal.write), Dealer()
+        self.claims, self._dealer = Claims(clock, self._journal.write), Dealer(Front(options.batch_size))
         self.decided = self._read_decisions()
         self.claims.repeat(self._journal.read())
         self._handed: dict[str, Card] = {}
@@ -50,7 +51,7 @@ class Desk:
         rows, instances = list(self.saved.read()), self.loaded.results / "ingest" / "instances.parquet"
         unknown = [row for row in rows if row["instance_id"] not in self.loaded.places]
         by_image = read_dataset(instances, unknown).by_image if unknown else {}
-        decided = Decided(matching_dataset(self.loaded, self.shown.places, by_image), self.loaded.places)
+        decided = Decided(matching_dataset(self.loaded, by_image), self.loaded.places)
         useless = 0
         for row in rows:
             checked = decided.check(row)
@@ -137,17 +138,21 @@ class Desk:
     def _take(self, rows: Sequence[Row]) -> None:
         for row in rows:
             self.decided.take(row, self.decided.check(row))
-            self.claims.release(row["reviewer"].strip(), [row["instance_id"]])
+            person, name = row["reviewer"].strip(), row["instance_id"]
+            if row["note"] != UNDONE:
+                self.claims.release(person, [name])
+            elif self.claims.holder(name) is None:  # it is on their screen again
+                self.claims.claim(person, [name])
 
     def claim(self, told: Mapping[str, Any]) -> dict[str, Any]:
         """Return the next objects for a person; raises ValueError for a claim that is none."""
         wanted = wanted_of(told, self.loaded.objects.classes)
         with self._lock:
-            still = [name for name in wanted.holding if self.claims.holder(name) in {None, wanted.person}]
-            self.claims.claim(wanted.person, [name for name in still if self.claims.holder(name) is None])
+            self.claims.claim(wanted.person, self._claimed_again(wanted))
             handed = self._dealer.deal(Hand(self.loaded, self.merged, self.decided, self.claims, wanted))
             names = handed.table["instance_id"].tolist()
-            self.claims.claim(wanted.person, names)
+            known = handed.table[handed.table["sample"] == records.AUDIT]
+            self.claims.claim(wanted.person, names, dict(zip(known["instance_id"], known["proposal"], strict=True)))
             queued = handed.table["sample"] == "queue"
             others = {
                 name: self.merged.others(int(row))
@@ -157,6 +162,12 @@ class Desk:
             cards = list(self.shown.cards(handed.table, others))
             self._handed |= {card["id"]: card for card in cards}
         return {"cards": cards, "left": handed.left}
+
+    def _claimed_again(self, wanted: Wanted) -> list[str]:
+        """Return what is still on the screen of a person whose claims had ended, and nobody else has got since."""
+        places, mine = self.loaded.places, self.decided.by(wanted.person)
+        open_ = [name for name in wanted.holding if name in places and not mine[places[name]]]
+        return [name for name in open_ if self.claims.holder(name) is None]
 
     def release(self, told: Mapping[str, Any]) -> dict[str, Any]:
         """Take objects back from a person; raises ValueError where it is not said from whom or which."""
@@ -172,7 +183,12 @@ class Desk:
         with self._lock:
             if person.strip():
                 self.claims.hear(person.strip())
-            return {**state_of(self.loaded, self.merged, self.decided, self.claims, person), "merging": self.merging}
+            now = state_of(self.loaded, self.merged, self.decided, self.claims, person)
+            return {
+                **now,
+                "classes": classes_of(self.loaded, self.merged, self.decided, self._dealer.front),
+                "merging": self.merging,
+            }
 
     def thumbnails(self, names: Sequence[str]) -> dict[str, Any]:
         """Return thumbnails by id; raises ValueError for too many, and for objects that do not exist."""
@@ -196,6 +212,8 @@ class Desk:
         row = self.loaded.places[name]
         table = self.merged.objects.table.iloc[[row]][["instance_id", "proposal", "confidence"]]
         about = {"sample": "queue", "probability": np.nan, "benefit": 0.0, "reason": self.merged.reasons[row]}
+        if name in self.claims.proposed:
+            about |= {"sample": records.AUDIT, "proposal": self.claims.proposed[name]}
         return next(iter(self.shown.cards(table.assign(**about), {name: self.merged.others(row)})))
 
     def _require_known(self, names: Sequence[str]) -> None:

@@ -24,7 +24,8 @@ _COLUMNS = ["instance_id", "sample", "probability", "benefit", "reason", "propos
 class Wanted:
     """What a person asks for: `count` objects of a part; the filters are those of a wall and choose in the queue.
 
-    `label` is the proposed class. `holding` are the objects that are still on the screen.
+    `label` is the proposed class. `front` asks only for what walls show first, see `Front`. `holding` are the objects
+    that are still on the screen.
     """
 
     person: str
@@ -32,6 +33,7 @@ class Wanted:
     label: str | None
     only: str | None
     below: float | None
+    front: bool
     count: int
     holding: tuple[str, ...]
 
@@ -50,7 +52,8 @@ def wanted_of(told: Mapping[str, Any], classes: Sequence[str]) -> Wanted:
         raise ValueError(f"`below` is a number or null, `count` at most {MOST}")
     if not isinstance(holding, list) or not all(isinstance(name, str) for name in holding):
         raise ValueError("`holding` is a list of ids")
-    return Wanted(person.strip(), told["part"], told.get("class"), told.get("only"), below, count, tuple(holding))
+    filters = (told.get("class"), told.get("only"), below, bool(told.get("front")))
+    return Wanted(person.strip(), told["part"], *filters, count, tuple(holding))
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,13 @@ class Hand:
         held = [*claims.taken(wanted.person), *wanted.holding]
         self.blocked[[loaded.places[name] for name in held if name in loaded.places]] = True
 
-    def queue(self) -> Rows:
+    def queue(self, front: "Front") -> Rows:
         """Return the open rows of the queue that pass the filters, in its order."""
-        rows = self.merged.queue[self._passes(self.merged.queue) & ~self.blocked[self.merged.queue]]
+        rows = front.among(self._open()) if self.wanted.front else self._open()
+        return np.asarray(rows[self._passes(rows)])
+
+    def _open(self) -> Rows:
+        rows = self.merged.queue[~self.blocked[self.merged.queue]]
         looks, differ, again = self.decided.looks[rows], self.merged.differ[rows], self.merged.again[rows]
         is_open = np.where(again, (looks == 1) & ~self.mine[rows], looks == 0) | differ
         for place in np.flatnonzero(differ | self._changed(rows)):
@@ -128,17 +135,35 @@ class Hand:
         ]
 
 
+class Front:
+    """The part of the queue that walls show first: its next `size` open objects, then the next ones.
+
+    Without it a wall would go through a class down to what nobody doubts before the next class begins.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size, self._rows = size, np.zeros(0, dtype=np.int64)
+
+    def among(self, rows: Rows) -> Rows:
+        """Return the rows of the front among those that are open, in the order of the queue."""
+        here = rows[np.isin(rows, self._rows)]
+        if not len(here):
+            self._rows = here = rows[: self._size]
+        return here
+
+
 class Dealer:
     """Hands objects out; it counts what each person got, so that parts are mixed evenly."""
 
-    def __init__(self) -> None:
+    def __init__(self, front: Front) -> None:
+        self.front = front
         self._mixed: dict[str, int] = {}
         self._drawn: dict[str, int] = {}
 
     def deal(self, hand: Hand) -> Handed:
         """Return the next objects for a person, as many as wanted where there are so many."""
         wanted = hand.wanted
-        queue = hand.queue() if wanted.part != "random" else np.zeros(0, dtype=np.int64)
+        queue = hand.queue(self.front) if wanted.part != "random" else np.zeros(0, dtype=np.int64)
         sample = hand.sample() if wanted.part != "queue" else np.zeros(0, dtype=np.int64)
         drawn, doubtful = self._parted(hand, queue, sample)
         places = self._with_audits(hand, drawn, set(doubtful.tolist()))

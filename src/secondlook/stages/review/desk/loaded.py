@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from secondlook.config.stages import ConsensusOptions, ReviewOptions
 from secondlook.io import records, standing
 from secondlook.stages.review import queue
-from secondlook.stages.review.matching import Dataset
-from secondlook.stages.review.places import Places
+from secondlook.stages.review.matching import BOX, Dataset
 from secondlook.stages.review.queue import Objects
+from secondlook.stages.review.reading import Reviews, number
 from secondlook.stats.consensus import read as consensus
 from secondlook.stats.consensus.accept import Proposals
 from secondlook.stats.guarantee.epochs import Epoch
@@ -127,13 +127,14 @@ def _stacks(alike: Path, places: Mapping[str, int]) -> Rows:
 
 
 class _Instances(Mapping[str, dict[str, Any]]):
-    """The objects by id as decisions are matched with them, made when they are asked for."""
+    """The boxes of the objects by id, as decisions are matched with them, made when they are asked for."""
 
-    def __init__(self, where: Places, places: Mapping[str, int]) -> None:
-        self._where, self._places = where, places
+    def __init__(self, instances: Path, places: Mapping[str, int]) -> None:
+        table = records.read(instances, records.INSTANCE, columns=BOX)
+        self._places, self._box = places, np.stack([table[side].to_numpy() for side in BOX], axis=1)
 
     def __getitem__(self, name: str) -> dict[str, Any]:
-        return self._where.at(np.array([self._places[name]]))[0]
+        return dict(zip(BOX, self._box[self._places[name]].tolist(), strict=True))
 
     def __contains__(self, name: object) -> bool:
         return name in self._places
@@ -162,22 +163,26 @@ class _Truth(Mapping[str, str | None]):
         return len(self._places)
 
 
-def matching_dataset(loaded: Loaded, where: Places, by_image: Mapping[str, list[str]]) -> Dataset:
+def matching_dataset(loaded: Loaded, by_image: Mapping[str, list[str]]) -> Dataset:
     """Return all objects as decisions are matched with them; `by_image` serves rows whose id is unknown."""
+    instances = loaded.results / "ingest" / "instances.parquet"
     truth = loaded.objects.table["truth"].to_numpy(dtype=object)
     return Dataset(
-        _Instances(where, loaded.places),
+        _Instances(instances, loaded.places),
         by_image,
-        records.taxonomy_of(loaded.results / "ingest" / "instances.parquet"),
+        records.taxonomy_of(instances),
         _Truth(truth, loaded.places) if loaded.objects.rehearsal else None,
     )
 
 
-def as_table(rows: list[dict[str, Any]]) -> pa.Table:
-    """Return review rows as the consensus reads them."""
-    return pa.table(
-        {
-            name: pa.array([row[name] for row in rows], records.REVIEW.schema.field(name).type)
-            for name in consensus.REVIEW_COLUMNS
-        }
-    )
+def as_table(reviews: Reviews) -> pa.Table:
+    """Return reviews as the consensus reads them; see `consensus.REVIEW_COLUMNS`."""
+    rows = [*reviews.direct.values(), *reviews.copies.values()]
+    columns = {
+        "instance_id": [name for told in (reviews.direct, reviews.copies) for name, _ in told],
+        "label": [row["label"] for row in rows],
+        "sample": [row["sample"] for row in rows],
+        "probability": [number(row["probability"]) for row in rows],
+    }
+    schema = records.REVIEW.schema
+    return pa.table({name: pa.array(columns[name], schema.field(name).type) for name in consensus.REVIEW_COLUMNS})

@@ -21,11 +21,11 @@ _MOST_AUDITS = 1000  # that are chosen at once
 class Merged:
     """What the first `number` decisions come to; `objects` with what people did, and with the guarantee of now.
 
-    `queue` are the rows that people look at by doubt, the first open one of each stack, and `sample` those of the
-    random sample that nobody has looked at, in its order. `seen` marks what is decided, `differ` where people differ,
-    `again` what a second person is to see, `unsure` what goes to a person as it stands, (objects,) each. `random` is
-    the share of the random sample where both are mixed. `audits` are rows of known wrong proposals with the positions
-    of the classes that are proposed.
+    `queue` are the rows that people look at by doubt, the first open one of each stack, without those that the random
+    sample needs next; `sample` are those that nobody has looked at, in the order of the random sample. `seen` marks
+    what is decided, `differ` where people differ, `again` what a second person is to see, `unsure` what goes to a
+    person as it stands, (objects,) each. `random` is the share of the random sample where both are mixed. `audits` are
+    rows of known wrong proposals with the positions of the classes that are proposed.
     """
 
     number: int
@@ -69,8 +69,10 @@ def merge(loaded: Loaded, read: Read, dataset: Dataset, number: int) -> Merged:
     sample = loaded.sample[~looked[loaded.sample]]
     total = min(options.batch_size * options.batches, int((~seen | ~looked).sum()))
     random = share.random_share(total, int((unsure & ~looked).sum()), options, objects.guarantee)
+    drawn = np.zeros(len(table), dtype=np.bool_)
+    drawn[sample[: random.places]] = True
     return Merged(
-        *(number, objects, benefit, _in_order(loaded, state, benefit, again), sample),
+        *(number, objects, benefit, _in_order(loaded, state, benefit, (again, drawn)), sample),
         *(seen, differ, again, unsure),
         random.places / random.among if random.among else 0.0,
         _audits(loaded, objects, sample[: random.places]),
@@ -81,7 +83,7 @@ def merge(loaded: Loaded, read: Read, dataset: Dataset, number: int) -> Merged:
 
 def _guaranteed(loaded: Loaded, reviews: Reviews) -> tuple[Guaranteed, People]:
     path = loaded.results / "review" / "reviewed.parquet"
-    people = People(reviewed_in(loaded.dataset, as_table(reviews.rows), path), reviews.audits.missed, loaded.epoch)
+    people = People(reviewed_in(loaded.dataset, as_table(reviews), path), reviews.audits.missed, loaded.epoch)
     result = outcome.guaranteed(loaded.proposals, people, loaded.merging, loaded.objects.classes)
     return outcome.with_levels_of_new_labels(result, loaded.merging), people
 
@@ -120,13 +122,19 @@ def _by_one(loaded: Loaded, reviews: Reviews) -> NDArray[np.bool_]:
 
 
 def _in_order(
-    loaded: Loaded, state: NDArray[np.object_], benefit: NDArray[np.float64], again: NDArray[np.bool_]
+    loaded: Loaded,
+    state: NDArray[np.object_],
+    benefit: NDArray[np.float64],
+    marked: tuple[NDArray[np.bool_], NDArray[np.bool_]],
 ) -> Rows:
     """Return the rows of the queue: where people differ, what a second person is to see, then the first of each stack.
 
-    Each part is in the order of `queue.by_doubt`.
+    Each part is in the order of `queue.by_doubt`. `marked` are the second of these, and what the random sample needs
+    next: that is never shown by doubt, as on pages.
     """
-    ordered = queue.by_doubt(np.flatnonzero((state != SEEN) | again), state, benefit)
+    again, drawn = marked
+    is_open = (state == DIFFER) | ((state != SEEN) & ~drawn)
+    ordered = queue.by_doubt(np.flatnonzero(is_open | again), state, benefit)
     alone = (state[ordered] == DIFFER) | again[ordered]
     _, first = np.unique(np.where(alone, -1 - ordered, loaded.stack.head[ordered]), return_index=True)
     kept = ordered[np.sort(first)]

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,7 @@ def serve(results: Path, pages: Path, options: ReviewOptions, *, port: int) -> N
         page.write_pages(results, pages, options)
     folder = Path(options.decisions) / results.name
     address = read_address(folder)
+    _require_alone(folder, address)
     desk = Desk(results, folder, options)
     app = page.render_desk(results, desk.loaded.objects)
     server = _server(Office(pages, lambda: app, desk, address.token), port, address.port)
@@ -250,6 +252,21 @@ def serve(results: Path, pages: Path, options: ReviewOptions, *, port: int) -> N
         except KeyboardInterrupt:
             progress.say("review: stopped; every decision is saved")
         desk.stop()
+
+
+def _require_alone(folder: Path, address: Address) -> None:
+    """Raise DataError where another desk runs for these decisions: neither would know whom the other gives what."""
+    here = HTTPConnection("127.0.0.1", address.port, timeout=2)
+    try:
+        here.request("GET", f"/{address.token}/state")
+        is_there = here.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
+        return
+    finally:
+        here.close()
+    if is_there:
+        where = f"http://127.0.0.1:{address.port}/{address.token}/"
+        raise DataError(f"{folder}: another desk is open for these decisions, {where}; use that, or stop it first.")
 
 
 def _server(office: Office, port: int, last: int) -> DeskServer:

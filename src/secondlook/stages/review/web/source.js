@@ -50,7 +50,7 @@ const Disk = (() => {
   const classes = async () => { // those with most open objects first
     const counts = new Map();
     for (const card of data.cards) if (onWall(card, null) && isOpen(card)) counts.set(card.proposal, (counts.get(card.proposal) || 0) + 1);
-    return data.classes.filter((name) => counts.has(name)).map((name) => ({ name, open: counts.get(name) }))
+    return data.classes.filter((name) => counts.has(name)).map((name) => ({ name, open: counts.get(name), front: counts.get(name) }))
       .sort((a, b) => b.open - a.open);
   };
 
@@ -84,16 +84,16 @@ const Server = (() => {
   const body = (content) => ({ method: "POST", body: JSON.stringify({ reviewer: reviewer(), ...content }),
     headers: { "Content-Type": "application/json", "X-Token": token } });
 
-  const claim = async ({ part, name = null, only = null, below = null, count, holding }) => {
+  const claim = async ({ part, name = null, only = null, below = null, front = false, count, holding }) => {
     const unsent = Outbox.unsent().map((row) => row.instance_id); // decided, but the server does not know it yet
-    const got = await ask("claim", body({ part, class: name, only, below, count, holding: [...new Set([...holding, ...unsent])] }));
+    const got = await ask("claim", body({ part, class: name, only, below, front, count, holding: [...new Set([...holding, ...unsent])] }));
     const cards = got.cards.filter((card) => !Decisions.said(card.id));
     Decisions.know(cards);
     return { cards, left: got.left };
   };
 
   const state = () => ask(`state?reviewer=${encodeURIComponent(reviewer())}`);
-  const classes = async () => (await state()).classes;
+  const classes = async () => (await state()).classes; // most open ones first; `front` of them are among the most doubtful
   const random = async () => (await state()).open.random;
 
   const thumbnails = async (ids) => {

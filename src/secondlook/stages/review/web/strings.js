@@ -38,6 +38,7 @@ const Words = (() => {
     asked: (name) => `Are these all: ${name}?`, askedRandom: "Are these proposals right?",
     wallOption: (name, open) => (open === null ? name : `${name} (${number(open)})`),
     left: (count) => `${many(count, "open object", "open objects")} of this kind`,
+    leftFront: (count) => `${number(count)} of this kind among the most doubtful`,
     screen: (shown, marked) => `${number(shown)} on this screen${marked ? `, ${number(marked)} marked` : ""}`,
     accept: (count, marked) => (marked ? `Accept the other ${number(count)}` : `Accept all ${number(count)}`),
     unsureMark: "cannot tell", openMark: "?", about: (card) => [
@@ -57,6 +58,7 @@ const Words = (() => {
     merging: (pending) => (pending ? `merging ${many(pending, "decision", "decisions")}…` : "merging…"),
     person: (one) => `${one.name} ${number(one.decided)}`, active: "working now", away: "not here now",
     offline: "The server does not answer. Decisions wait in this browser and are sent later.",
-    doneHere: (count) => (count ? `${number(count)} done` : ""), open: (count) => `${number(count)} open`,
+    doneHere: (count) => (count ? `${number(count)} done` : ""), open: (count) => `${number(count)} open`, needed: (count) => `about ${number(count)} needed`,
+    openTo: (count, people) => `${number(count)} open, ${number(people)} go to people`,
   };
 })();
