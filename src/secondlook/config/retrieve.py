@@ -72,10 +72,12 @@ class ScratchClip(Strict):
 
 
 class ClipSource(Strict):
-    """Where a CLIP model comes from; exactly one key is given."""
+    """Where a CLIP model comes from: exactly one of `model`, `trained` and `scratch`."""
 
     model: str | None = None
-    """NAME/TAG of open_clip, `hf-hub:ID` or a local folder."""
+    """NAME/TAG of open_clip, `hf-hub:ID`, a local folder, or a file of open_clip's training (`epoch_5.pt`)."""
+    architecture: str | None = None
+    """For a file: its architecture, as open_clip names it (`ViT-L-14`), or a folder with `open_clip_config.json`."""
     trained: RecipeName | None = None
     """Name of another recipe whose trained model is used."""
     scratch: ScratchClip | None = None
@@ -85,6 +87,8 @@ class ClipSource(Strict):
     def _one_source(self) -> "ClipSource":
         if sum(value is not None for value in (self.model, self.trained, self.scratch)) != 1:
             raise ValueError("give one of `model` (a name or folder), `trained` (a recipe) and `scratch` (sizes)")
+        if self.architecture is not None and self.model is None:
+            raise ValueError("`architecture` is that of a file of weights; give the file as `model`")
         return self
 
 

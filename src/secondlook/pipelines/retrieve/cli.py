@@ -21,7 +21,11 @@ _RECIPE = 'The recipe as a YAML or JSON mapping, such as "$(cat workflow/retriev
 RecipeText = Annotated[str, typer.Option("--options", metavar="YAML", help=_RECIPE)]
 Index = Annotated[Path, typer.Argument(help="Folder that the step `index` wrote.")]
 Weights = Annotated[
-    Path | None, typer.Option(help="Folder that the step `train` wrote; by default the model of the recipe.")
+    Path | None,
+    typer.Option(
+        help="Folder that the step `train` wrote, or a file of open_clip's training (`epoch_5.pt`) of the recipe's "
+        "architecture; by default the model of the recipe."
+    ),
 ]
 Split = Annotated[str, typer.Option(metavar="train|val|test", help="Which split.")]
 VectorFile = Annotated[Path, typer.Option("--vectors", help="Output of the step `encode`.")]
@@ -160,11 +164,26 @@ def _require_split(split: str) -> None:
 
 
 def _recipe(options: str, weights: Path | None) -> Any:
-    from secondlook.config.retrieve import ClipSource, Recipe
+    from secondlook.config.retrieve import Recipe
     from secondlook.config.root import parse_options
+    from secondlook.pipelines.retrieve.clip import with_weights
 
     recipe = parse_options(Recipe, options)
-    return recipe.model_copy(update={"source": ClipSource(model=str(weights))}) if weights else recipe
+    return recipe.model_copy(update={"source": with_weights(recipe.source, weights)}) if weights else recipe
+
+
+@app.command("import")
+def import_weights(
+    weights: Annotated[Path, typer.Argument(help="File of open_clip's training, such as epoch_5.pt.")],
+    out: OutFolder,
+    architecture: Annotated[
+        str, typer.Option(help="Its model, as open_clip names it (ViT-L-14), or a folder with open_clip_config.json.")
+    ],
+) -> None:
+    """Turn a file of open_clip's training into a folder of weights and config that works wherever a model is named."""
+    from secondlook.pipelines.retrieve import recipe_steps
+
+    typer.echo(recipe_steps.import_weights(weights, out, architecture), err=True)
 
 
 @app.command()

@@ -11,7 +11,14 @@ import pandas as pd
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.base.yamlfile import merged
-from secondlook.config.retrieve import CaptionForm, CompletionOptions, RankingOptions, Recipe
+from secondlook.config.retrieve import (
+    CaptionForm,
+    ClipSource,
+    CompletionOptions,
+    RankingOptions,
+    Recipe,
+    Transform,
+)
 from secondlook.io import files, parquetfile, tabular
 from secondlook.jobs import cache, distributed
 from secondlook.models import inference
@@ -99,6 +106,7 @@ def train_recipe(index: Path, completed: Path | None, out: Path, recipe: Recipe,
 def _key_of(index: Path, completed: Path | None, recipe: Recipe, threads: int) -> str:
     settings = {"recipe": recipe.model_dump(mode="json", exclude={"resources", "device"}), "threads": threads}
     settings |= {"revision": revision_of(recipe.source.model) if recipe.source.model else None}
+    settings |= {"architecture": revision_of(recipe.source.architecture) if recipe.source.architecture else None}
     if recipe.train is not None:
         settings |= {"computes_in": inference.numbers_of(recipe.train.precision, recipe.device)}
     tables = [index / f"{split}_{name}.parquet" for split in ("train", "val") for name in ("images", "queries")]
@@ -173,6 +181,15 @@ def rank_split(index: Path, split: str, vectors: Path, out: Path, recipe: Recipe
     scores = contest.scores(names)
     files.write_text(out / "score.csv", tabular.to_csv(scores))
     return str(scores.to_string(index=False, float_format="%.4f"))
+
+
+def import_weights(weights: Path, out: Path, architecture: str) -> str:
+    """Write a file of open_clip's training as a folder that open_clip reads as `local-dir:`; return what it was."""
+    source = ClipSource(model=str(weights), architecture=architecture)
+    clip = clips.load(source, Transform(), inference.pick_device("cpu"))
+    tensors = clip.model.state_dict()
+    clips.save(clip, tensors, out)
+    return f"{weights}: {len(tensors)} tensors of {architecture}, written to {out}"
 
 
 # --- the effect of each switch ------------------------------------------------------------------------------------

@@ -185,8 +185,7 @@ class RetrieveRun:
 
 
 def _require_trained(path: str, recipe: Recipe, recipes: Mapping[str, Recipe]) -> None:
-    sources = [recipe.source, *([recipe.complete.source] if recipe.complete else [])]
-    for trained in (source.trained for source in sources if source.trained is not None):
+    for trained in (source.trained for source in _sources_of(recipe) if source.trained is not None):
         if trained not in recipes or recipes[trained].train is None:
             have = ", ".join(name for name, one in recipes.items() if one.train) or "none"
             raise UsageError(f"{path}: `trained: {trained}` is not a recipe that trains a model (available: {have}).")
@@ -220,11 +219,22 @@ def _paths(config: Config) -> Iterator[tuple[KeyPath, str | None]]:
 def _checkpoints(run: Run) -> "Iterator[Checkpoint]":
     from secondlook.config.labelers.base import Checkpoint
 
-    for recipe in _of(run).recipes.values():
-        sources = [recipe.source, *([recipe.complete.source] if recipe.complete else [])]
-        for name in (source.model for source in sources if source.model is not None):
-            if not Path(name).exists():
-                yield Checkpoint("open_clip", name)
+    for source in _sources(_of(run)):
+        if source.model is not None and source.architecture is None and not Path(source.model).exists():
+            yield Checkpoint("open_clip", source.model)
+
+
+def _weights(run: Run) -> Iterator[str]:
+    return (source.model for source in _sources(_of(run)) if source.model and source.architecture)
+
+
+def _sources(run: RetrieveRun) -> Iterator[ClipSource]:
+    for recipe in run.recipes.values():
+        yield from _sources_of(recipe)
+
+
+def _sources_of(recipe: Recipe) -> list[ClipSource]:
+    return [recipe.source, *([recipe.complete.source] if recipe.complete else [])]
 
 
 def _of(run: Run) -> RetrieveRun:
@@ -240,6 +250,7 @@ PIPELINE = Pipeline(
     paths=_paths,
     checkpoints=_checkpoints,
     data=_data,
+    weights=_weights,
     packages=lambda _: ("torch", "open_clip"),
     resources=lambda run: _of(run).all_resources(),
 )
