@@ -1,9 +1,14 @@
-"""Files of the originals of the pipeline retrieve, in and out: checkpoints of open_clip's training."""
+"""Files of the originals of the pipeline retrieve, in and out: open_clip's training, and what A3R released."""
 
+import csv
 import json
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -232,3 +237,220 @@ def test_an_architecture_belongs_to_a_file(
     told = ("--split", "val", "--options", json.dumps(recipe), "--out", tmp_path / "v.safetensors")
     done = secondlook("retrieve", "encode", index, *told, *(("--weights", path) if weights else ()))
     assert (done.code, said in done.err) == (2, True), done.err
+
+
+# --- completed labels as A3R released them ------------------------------------------------------------------------
+
+MAN = "0,0,1,0,0,1,0,0,0,0,0,0,0,1,0,0,0,0,0,0,0"
+RELEASED = [  # one of each form of the released files
+    "kcbluaihml.jpg$white Audi$This is a white Audi$white Audi Sedan",
+    "rbidlukstq.jpg$SUV$A SUV$white HAFEI SUV",
+    "mtblifktzu.jpg$Hongyan$This is a Hongyan$yellow Hongyan Truck",
+    "aopgmhgwft.jpg$Balong Heavy Truck$A Balong Heavy Truck$red Balong Heavy Truck Truck",
+    "ebhftfswxw.jpg$Minivan$A Minivan$grey Balong Heavy Truck Minivan",
+]
+BY_THE_SCRIPT = [
+    "kcbluaihml.jpg$white Audi.$This is a white Audi.$This is a white Audi Sedan.",
+    "rbidlukstq.jpg$orange BMW.$An orange BMW.$A orange BMW SUV.",
+]
+BROKEN = {
+    "cdefghijkl.jpg$SUV$A SUV": "fields",
+    "cdefghijkl.jpg$SUV$A SUV$white SUV$more": "fields",
+    "cdefghijkl$SUV$A SUV$white SUV": "bad_name",
+    f"000001.jpg${MAN}$A man who is a minor$A man": "no_vehicle",
+    "cdefghijkl.jpg$0,1,1$A SUV$white SUV": "bits",
+    "cdefghijkl.jpg$tartan SUV$A SUV$white SUV": "unknown_words",
+    "cdefghijkl.jpg$SUV$A SUV$tartan SUV": "unknown_words",
+    "cdefghijkl.jpg$SUV$A SUV$": "unknown_words",
+    "cdefghijkl.jpg$SUV$ $white SUV": "empty_text",
+    "cdefghijkl.jpg$SUV$A SUV$white Sedan": "changed_label",
+    "cdefghijkl.jpg$white Audi$A white Audi$white SUV": "changed_label",
+    "kcbluaihml.jpg$SUV$A SUV$white SUV": "duplicate_image",
+    "": "fields",
+}
+
+
+def content(rows: list[str], newline: str = "\n") -> str:
+    return "".join(f"{row}{newline}" for row in rows)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(content(RELEASED), id="as released: without full stops"),
+        pytest.param(content(BY_THE_SCRIPT), id="as the released script writes: with them, and an article"),
+        pytest.param(content(RELEASED).rstrip(), id="no end of the last line"),
+        pytest.param(content(RELEASED, "\r\n"), id="Windows"),
+        pytest.param("\ufeff" + content(RELEASED), id="byte order mark"),
+        pytest.param(content([*RELEASED, "kcbluaihmm.jpg $ white Audi $ A white Audi $ white Audi Bus "]), id="spaces"),
+    ],
+)
+def test_completed_labels_come_back_byte_for_byte(secondlook: Command, tmp_path: Path, text: str) -> None:
+    (tmp_path / "augmented_val_label.txt").write_bytes(text.encode())
+    done = secondlook("retrieve", "labels", tmp_path / "augmented_val_label.txt", "--out", tmp_path / "c.parquet")
+    assert done.code == 0, done.err
+    assert pd.read_parquet(tmp_path / "c.parquet")["completed"][0] == "white Audi Sedan"
+    assert secondlook("retrieve", "labels", tmp_path / "c.parquet", "--out", tmp_path / "back.txt").code == 0
+    assert (tmp_path / "back.txt").read_bytes() == text.encode()
+
+
+def test_each_broken_row_has_its_reason_and_the_others_stay(secondlook: Command, tmp_path: Path) -> None:
+    path = tmp_path / "augmented_val_label.txt"
+    path.write_text(content([RELEASED[0], *BROKEN, *RELEASED[1:]]))
+    done = secondlook("retrieve", "check", path, "--rejects", tmp_path / "r.csv")
+    assert done.code == 0, done.err
+    assert f"{len(RELEASED)} rows, {len(BROKEN)} refused" in done.out
+    assert "colour+brand -> colour+brand+type" in done.out
+    with (tmp_path / "r.csv").open(newline="") as file:
+        refused = [(row["line"], row["reason"], row["row"]) for row in csv.DictReader(file)]
+    assert refused == [(str(line), reason, row) for line, (row, reason) in enumerate(BROKEN.items(), start=2)]
+    written = secondlook("retrieve", "labels", path, "--out", tmp_path / "b.txt", "--rejects", tmp_path / "s.csv")
+    assert f"{len(BROKEN)} refused" in written.err
+    assert (tmp_path / "b.txt").read_text() == content(RELEASED)
+    assert (tmp_path / "s.csv").read_text() == (tmp_path / "r.csv").read_text()
+
+
+def test_of_a_changed_row_only_the_completed_phrase_is_written_anew(secondlook: Command, tmp_path: Path) -> None:
+    for place, rows in {"released": RELEASED, "script": BY_THE_SCRIPT}.items():
+        (tmp_path / f"{place}.txt").write_text(content(rows))
+        table = tmp_path / f"{place}.parquet"
+        assert secondlook("retrieve", "labels", tmp_path / f"{place}.txt", "--out", table).code == 0
+        frame = pd.read_parquet(table)
+        frame.loc[0, "completed"] = "white Audi SUV"
+        new = {"image": "new.jpg", "known": "red BMW", "text": "A red BMW.", "completed": "red BMW Bus"}
+        pd.concat([frame, pd.DataFrame([new])]).to_parquet(table)
+        assert secondlook("retrieve", "labels", table, "--out", tmp_path / f"{place}.txt").code == 0
+        expected = [rows[0].replace("white Audi Sedan", "white Audi SUV"), *rows[1:]]
+        assert (tmp_path / f"{place}.txt").read_text() == content([*expected, "new.jpg$red BMW$A red BMW$red BMW Bus"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "out", "code", "said"),
+    [
+        pytest.param("a.txt", None, "b.txt", 1, "cannot be read", id="no file"),
+        pytest.param("a.txt", "x.jpg$SUV.$A SUV.\n", "b.txt", 1, "holds no completed label", id="a label file"),
+        pytest.param("a.txt", "", "b.txt", 1, "holds no completed label", id="empty"),
+        pytest.param("a.txt", content(RELEASED), "b.csv", 2, "must end in `.parquet`", id="an ending that says CSV"),
+        pytest.param("a.txt", content(RELEASED), "a.txt", 2, "is read by this command", id="onto itself"),
+    ],
+)
+def test_files_without_completed_labels(
+    secondlook: Command, tmp_path: Path, name: str, text: str | None, out: str, code: int, said: str
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    done = secondlook("retrieve", "labels", tmp_path / name, "--out", tmp_path / out)
+    assert (done.code, said in done.err) == (code, True), done.err
+
+
+def test_other_tables_are_no_completed_labels(secondlook: Command, index: Path, tmp_path: Path) -> None:
+    done = secondlook("retrieve", "labels", index / "val_images.parquet", "--out", tmp_path / "b.txt")
+    assert (done.code, "has no column `known`" in done.err) == (1, True), done.err
+
+
+def released_of(track: Path, split: str = "train") -> list[str]:
+    """Return lines of A3R for the vehicles of a track: what is true of them, without full stops."""
+    truth = (track / f"truth/{split}_label.txt").read_text(encoding="utf-8").splitlines()
+    whole = {row.split("$")[0]: row.split("$")[1] for row in truth}
+    labels = [row.split("$") for row in (track / split / f"{split}_label.txt").read_text().splitlines()]
+    vehicles = [row for row in labels if "," not in row[1]]
+    return ["$".join((row[0], row[1].rstrip("."), row[2].rstrip("."), whole[row[0]].rstrip("."))) for row in vehicles]
+
+
+def test_a_recipe_trains_on_labels_that_others_completed(
+    secondlook: Command, track: Path, index: Path, tiny: Path, tmp_path: Path
+) -> None:
+    rows = released_of(track)
+    place = next(place for place, row in enumerate(rows) if " " in row.split("$")[1])
+    image, label, _, _ = rows[place].split("$")
+    other = "green" if label.split()[0] != "green" else "red"
+    path = tmp_path / "augmented_train_label.txt"
+    changed_rows = [*rows[:place], f"{image}${other}$A {other}${other} Volvo Truck", *rows[place + 1 : -1]]
+    path.write_text(content([*changed_rows, "zzzzzzzzzz.jpg$SUV$A SUV$red SUV"]))
+    told = json.dumps({"labels": str(path), "caption": {"article": "none", "full_stop": False}})
+    done = secondlook("retrieve", "complete", index, "--out", tmp_path / "c", "--options", told)
+    assert done.code == 0, done.err
+    refused = pd.read_csv(tmp_path / "c/rejects.csv")
+    assert refused["reason"].tolist() == ["changed_label", "no_image"]
+    table = pd.read_parquet(tmp_path / "c/completed.parquet").set_index("image")
+    assert len(table) == SMALL["train"][0], "a row that is missing stays as it was"
+    assert (table["known"] == table["completed"]).sum() == 2
+    assert [table.loc[image, "completed"], table["completed"].iloc[0]] == [label, rows[0].split("$")[3]]
+    recipe = {
+        "source": {"model": str(tiny)}, "complete": json.loads(told),
+        "train": {"epochs": 1, "batch_size": 12, "precision": "float32"},
+    }  # fmt: skip
+
+    def weights(completed: Path, out: str) -> bytes:
+        told = ("--completed", completed, "--out", tmp_path / out, "--options", json.dumps(recipe))
+        done = secondlook("retrieve", "train", index, *told)
+        assert done.code == 0, done.err
+        return (tmp_path / out / "open_clip_model.safetensors").read_bytes()
+
+    back = tmp_path / "back.txt"
+    assert secondlook("retrieve", "labels", tmp_path / "c/completed.parquet", "--out", back).code == 0
+    assert weights(tmp_path / "c/completed.parquet", "a") == weights(back, "b"), "either layout is read"
+
+
+def test_completed_labels_in_place_of_labels_say_where_they_belong(
+    secondlook: Command, track: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    shutil.copytree(track, tmp_path / "track")
+    (tmp_path / "track/train/train_label.txt").write_text(content(released_of(track)))
+    assert secondlook("retrieve", "index", tmp_path / "track", "--out", tmp_path / "i").code == 0
+    details = pd.read_csv(tmp_path / "i/rejects.csv")["detail"]
+    assert details.str.contains("completed labels go to `complete: {labels: FILE}` of a recipe", regex=False).all()
+
+
+# --- pairs for open_clip's own training ---------------------------------------------------------------------------
+
+
+UNUSED = ("braceexpand", "webdataset", "webdataset.filters", "webdataset.tariterators")  # imported for other layouts
+
+
+@pytest.mark.parametrize("form", ["none", "parquet", "a3r", "caption"])
+def test_open_clip_reads_the_pairs(
+    secondlook: Command, track: Path, index: Path, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent = [name for name in UNUSED if find_spec(name.partition(".")[0]) is None]
+    for name in absent:
+        monkeypatch.setitem(sys.modules, name, MagicMock())
+    from open_clip_train.data import CsvDataset
+    from open_clip_train.params import parse_args
+
+    path, rows = tmp_path / "augmented.txt", released_of(track)
+    path.write_text(content(rows))
+    if form == "parquet":
+        assert secondlook("retrieve", "labels", path, "--out", path.with_suffix(".parquet")).code == 0
+        path = path.with_suffix(".parquet")
+    told = ("--completed", path) if form != "none" else ()
+    told = (*told, "--caption", "{article: keep, full_stop: true}") if form == "caption" else told
+    done = secondlook("retrieve", "pairs", index, "--out", tmp_path / "train.csv", *told)
+    assert done.code == 0, done.err
+    assert (tmp_path / "train.csv").read_bytes().startswith(b"filepath\ttitle\n")
+    its = parse_args([])
+    how = {"sep": its.csv_separator, "img_key": its.csv_img_key, "caption_key": its.csv_caption_key}
+    read = CsvDataset(tmp_path / "train.csv", lambda image: image.size, tokenizer=lambda texts: texts, **how)
+    assert (its.csv_separator, its.csv_img_key, its.csv_caption_key) == ("\t", "filepath", "title")
+    labels = [row.split("$") for row in (track / "train/train_label.txt").read_text(encoding="utf-8").splitlines()]
+    assert [Path(image).name for image in read.images] == [row[0] for row in labels]
+    completed = {row.split("$")[0]: row.split("$")[3] for row in rows}
+    for (size, caption), (image, _, text) in zip((read[place] for place in range(len(read))), labels, strict=True):
+        assert min(size) > 0, "the image is there"
+        if form == "none" or image not in completed:
+            assert caption == text
+        elif form == "caption":
+            assert caption.startswith(("A", "This is a"))
+            assert caption.endswith(f" {completed[image]}.")
+        else:
+            assert caption == completed[image], "the last field, as A3R trains on it"
+
+
+def test_images_without_captions_are_no_pairs(secondlook: Command, track: Path, tmp_path: Path) -> None:
+    assert secondlook("retrieve", "index", track, "--out", tmp_path / "i").code == 0
+    done = secondlook("retrieve", "pairs", tmp_path / "i", "--split", "test", "--out", tmp_path / "t.csv")
+    assert (done.code, "the images of test have no captions" in done.err) == (1, True), done.err
+    done = secondlook("retrieve", "pairs", tmp_path / "i", "--split", "tset", "--out", tmp_path / "t.csv")
+    assert (done.code, "must be train, val or test" in done.err) == (2, True), done.err

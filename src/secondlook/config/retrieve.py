@@ -159,12 +159,14 @@ class Thresholds(Strict):
 
 
 class CompletionOptions(Strict):
-    """How a frozen CLIP model fills the slots that vehicle labels do not name."""
+    """How a frozen CLIP model fills the slots that vehicle labels do not name, or a file of labels that are filled."""
 
     renamed: ClassVar[Mapping[str, str]] = {"look": "transform"}
 
-    source: ClipSource
+    source: ClipSource | None = None
     """The CLIP model."""
+    labels: str | None = None
+    """Instead of a model: labels that A3R completed (`augmented_*_label.txt`); of the other keys, `caption` counts."""
     transform: Transform = Transform(pad="none")
     """How an image becomes a square."""
     slots: list[Slot] = Field(["type", "colour"], min_length=1)
@@ -189,6 +191,12 @@ class CompletionOptions(Strict):
     """Where it computes: `cuda`, `cpu`, or `auto` for the GPU if there is one."""
     resources: Resources = Resources()
     """What each job requests: GPUs, CPUs, memory and time."""
+
+    @model_validator(mode="after")
+    def _model_or_labels(self) -> "CompletionOptions":
+        if (self.source is None) == (self.labels is None):
+            raise ValueError("give one of `source` (a model that completes) and `labels` (a file of completed labels)")
+        return self
 
 
 class RerankOptions(Strict):

@@ -7,7 +7,7 @@ import typer
 
 from secondlook.base.errors import UsageError
 from secondlook.io.command_line import Options, OutFile, OutFolder, Threads
-from secondlook.io.destinations import FILE, require_apart
+from secondlook.io.destinations import FILE, require_apart, require_format
 
 app = typer.Typer(
     name="retrieve",
@@ -28,6 +28,10 @@ Weights = Annotated[
     ),
 ]
 Split = Annotated[str, typer.Option(metavar="train|val|test", help="Which split.")]
+CompletedFile = Annotated[
+    Path | None, typer.Option(help="completed.parquet of the step `complete`, or augmented_*_label.txt of A3R.")
+]
+Rejects = Annotated[Path | None, typer.Option(**FILE, help="CSV to write, with a row per rejected line.")]
 VectorFile = Annotated[Path, typer.Option("--vectors", help="Output of the step `encode`.")]
 
 
@@ -80,7 +84,7 @@ def train(
     source: Index,
     out: OutFolder,
     options: RecipeText,
-    completed: Annotated[Path | None, typer.Option(help="completed.parquet of the step `complete`.")] = None,
+    completed: CompletedFile = None,
     threads: Threads = 1,
 ) -> None:
     """Train the model of a recipe; a killed training continues after its last epoch."""
@@ -188,14 +192,52 @@ def import_weights(
 
 @app.command()
 def check(
-    labels: Annotated[Path, typer.Argument(help="Label file of the track: image$attributes$text.")],
+    labels: Annotated[
+        Path, typer.Argument(help="Label file of the track (image$attributes$text), or A3R's augmented_*_label.txt.")
+    ],
     images: Annotated[Path | None, typer.Option(help="Folder of the images; each row must have one.")] = None,
-    rejects: Annotated[Path | None, typer.Option(**FILE, help="CSV to write, with a row per rejected line.")] = None,
+    rejects: Rejects = None,
 ) -> None:
     """Read a label file and print what it contains; each rejected row has a reason."""
     from secondlook.pipelines.retrieve import steps
 
     typer.echo(steps.check_labels(labels, images, rejects))
+
+
+@app.command()
+def labels(
+    source: Annotated[Path, typer.Argument(help="completed.parquet, or augmented_*_label.txt of A3R.")],
+    out: OutFile,
+    rejects: Rejects = None,
+) -> None:
+    """Write completed labels in the other layout: `.parquet` as the step `complete`, any other ending as A3R."""
+    from secondlook.pipelines.retrieve import steps
+
+    require_apart([out, rejects], [source])
+    require_format(out, ".parquet")
+    typer.echo(steps.convert_labels(source, out, rejects), err=True)
+
+
+@app.command()
+def pairs(
+    source: Index,
+    out: OutFile,
+    split: Split = "train",
+    completed: CompletedFile = None,
+    caption: Annotated[
+        str | None,
+        typer.Option(metavar="YAML", help="How completed captions are written; by default like A3R, the bare phrase."),
+    ] = None,
+) -> None:
+    """Write images and captions for open_clip's own training: filepath, a tab, title."""
+    from secondlook.config.retrieve import CaptionForm
+    from secondlook.config.root import parse_options
+    from secondlook.pipelines.retrieve import recipe_steps
+
+    _require_split(split)
+    require_format(out, ".csv")
+    form = parse_options(CaptionForm, caption) if caption else CaptionForm(article="none", full_stop=False)
+    typer.echo(recipe_steps.write_pairs(source, split, out, completed, form), err=True)
 
 
 @app.command()

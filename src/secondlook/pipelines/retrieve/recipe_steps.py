@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -23,8 +24,8 @@ from secondlook.io import files, parquetfile, tabular
 from secondlook.jobs import cache, distributed
 from secondlook.models import inference
 from secondlook.models.checkpoints import revision_of
+from secondlook.pipelines.retrieve import augmented, submission
 from secondlook.pipelines.retrieve import clip as clips
-from secondlook.pipelines.retrieve import submission
 from secondlook.pipelines.retrieve.clip import Clip, Gallery
 from secondlook.pipelines.retrieve.index import read_table
 from secondlook.pipelines.retrieve.phrases import written
@@ -33,49 +34,76 @@ from secondlook.pipelines.retrieve.scores import score_queries
 from secondlook.pipelines.retrieve.train import Learner, train
 from secondlook.pipelines.retrieve.vehicles import article_of, parse_vehicle
 
+if TYPE_CHECKING:
+    from secondlook.pipelines.retrieve.complete import Completion
+
 
 def complete(index: Path, out: Path, options: CompletionOptions, batch: int, *, threads: int) -> str:
-    """Write `completed.parquet`, `accuracy.csv` and `doubts.csv` of the vehicles of the training split to `out`."""
+    """Write `completed.parquet`, `accuracy.csv` and `doubts.csv` of the vehicles of the training split to `out`.
+
+    Where the options name a file of completed labels, those are taken; a `rejects.csv` then has the refused ones.
+    """
     from secondlook.pipelines.retrieve import complete as completion
-    from secondlook.pipelines.retrieve.complete import Labelled
+    from secondlook.pipelines.retrieve import published
 
     inference.make_deterministic(0, threads)
     table = read_table(index, "train", "images")
     vehicles = table[table["kind"] == "vehicle"]
     rows = [
-        Labelled(image, parse_vehicle(key), text)
+        completion.Labelled(image, parse_vehicle(key), text)
         for image, key, text in vehicles[["image", "key", "text"]].itertuples(index=False)
     ]
-    clip = clips.load(options.source, options.transform, inference.pick_device(options.device))
-    vectors = clip.of_images([Path(path) for path in vehicles["path"]], options.transform, batch, threads=threads)
-    completed = completion.complete(rows, vectors, clip, options)
+    if options.source is None:
+        completed = published.complete(rows, Path(str(options.labels)), out / "rejects.csv")
+    else:
+        clip = clips.load(options.source, options.transform, inference.pick_device(options.device))
+        paths = [Path(path) for path in vehicles["path"]]
+        vectors = clip.of_images(paths, options.transform, batch, threads=threads)
+        completed = completion.complete(rows, vectors, clip, options)
+    return _write_completion(out, completed)
+
+
+def _write_completion(out: Path, completed: "Completion") -> str:
     parquetfile.write_frame(out / "completed.parquet", completed.rows)
     files.write_text(out / "accuracy.csv", tabular.to_csv(completed.accuracy))
     doubts = tabular.to_csv(completed.doubts, digits=17)  # the page sorts them by probability
     files.write_text(out / "doubts.csv", doubts)
-    changed = int((completed.rows["known"] != completed.rows["completed"]).sum())
+    rows = completed.rows
+    changed = int((rows["known"] != rows["completed"]).sum())
     progress.say(f"retrieve: {changed} of {len(rows)} vehicle labels are completed, {len(completed.doubts)} look wrong")
     return str(completed.accuracy.to_string(index=False, float_format="%.3f"))
 
 
 def pairs_of(index: Path, completed: Path | None, recipe: Recipe) -> tuple[list[Path], list[str]]:
     """Return the images of the training split and the caption of each; completed if `completed` is given."""
-    table = read_table(index, "train", "images")
-    phrases: dict[str, str] = {}
-    if completed is not None:
-        rows = parquetfile.read_frame(completed)
-        phrases = dict(zip(rows["image"], rows["completed"], strict=True))
+    form = recipe.complete.caption if recipe.complete is not None else None
+    return _pairs(index, "train", completed if form else None, form or CaptionForm())
+
+
+def _pairs(index: Path, split: str, completed: Path | None, form: CaptionForm) -> tuple[list[Path], list[str]]:
+    table = read_table(index, split, "images")
+    phrases = augmented.phrases_of(completed) if completed is not None else {}
     captions = [
-        _caption(text, kind, phrases.get(image), recipe)
+        _caption(text, phrases[image], form) if kind == "vehicle" and image in phrases else text
         for image, kind, text in table[["image", "kind", "text"]].itertuples(index=False)
     ]
     return [Path(path) for path in table["path"]], captions
 
 
-def _caption(text: str, kind: str, phrase: str | None, recipe: Recipe) -> str:
-    if phrase is None or kind != "vehicle" or recipe.complete is None:
-        return text
-    return written(f"{article_of(text)}{phrase}.", kind, recipe.complete.caption)
+def _caption(text: str, phrase: str, form: CaptionForm) -> str:
+    return written(f"{article_of(text)}{phrase}.", "vehicle", form)
+
+
+def write_pairs(index: Path, split: str, out: Path, completed: Path | None, form: CaptionForm) -> str:
+    """Write images and captions as open_clip's training reads them: `filepath`, a tab, `title`."""
+    paths, captions = _pairs(index, split, completed, form)
+    if None in captions:
+        raise DataError(
+            f"{index}: the images of {split} have no captions; take train or val, or index it with --truth."
+        )
+    table = pd.DataFrame({"filepath": [path.as_posix() for path in paths], "title": captions})
+    files.write_text(out, table.to_csv(sep="\t", index=False, lineterminator="\n"))
+    return f"{len(table)} pairs of {split}, {len(set(captions))} captions, written to {out}"
 
 
 def train_recipe(index: Path, completed: Path | None, out: Path, recipe: Recipe, *, threads: int) -> None:

@@ -108,14 +108,17 @@ class RetrieveRun:
         return [f"{self.folder}/{recipe}/complete/{COMPLETED[0]}"] if self.recipes[recipe].complete else []
 
     def completed_by(self, recipe: str) -> str | None:
-        """Return the name or folder of the frozen model that completes the captions of a recipe."""
+        """Return the name or folder of the frozen model, or the file, that completes the captions of a recipe."""
         options = self.recipes[recipe].complete
-        return options.source.model if options else None
+        if options is None or options.source is None:
+            return options.labels if options else None
+        return options.source.model
 
     def frozen_files(self, recipe: str) -> list[str]:
         """Return the file of the frozen model that completes the captions of a recipe, if it is trained here."""
         options = self.recipes[recipe].complete
-        return self.trained_files(options.source.trained) if options and options.source.trained else []
+        trained = options.source.trained if options and options.source else None
+        return self.trained_files(trained) if trained else []
 
     def _placed(self, source: ClipSource) -> dict[str, Any]:
         """Return a source with a trained recipe replaced by its folder."""
@@ -142,7 +145,8 @@ class RetrieveRun:
         if options is None:
             raise UsageError(f"recipe {recipe}: has no section `complete`.")
         content = options.model_dump(mode="json", exclude={"resources"})
-        return json.dumps({**content, "source": self._placed(options.source)}, sort_keys=True)
+        source = self._placed(options.source) if options.source else None
+        return json.dumps({**content, "source": source}, sort_keys=True)
 
     def resources(self, recipe: str) -> Resources:
         """Return the resources of the jobs of a recipe."""
@@ -208,7 +212,8 @@ def _describe(run: Run) -> Iterator[str]:
 def _data(run: Run) -> list[str]:
     options = run.config.retrieve
     needed = () if options.drawn is not None else (options.data, options.truth)
-    return [path for path in needed if path is not None]
+    completed = (recipe.complete.labels for recipe in _of(run).recipes.values() if recipe.complete)
+    return [path for path in (*needed, *completed) if path is not None]
 
 
 def _paths(config: Config) -> Iterator[tuple[KeyPath, str | None]]:
@@ -234,7 +239,7 @@ def _sources(run: RetrieveRun) -> Iterator[ClipSource]:
 
 
 def _sources_of(recipe: Recipe) -> list[ClipSource]:
-    return [recipe.source, *([recipe.complete.source] if recipe.complete else [])]
+    return [recipe.source, *([recipe.complete.source] if recipe.complete and recipe.complete.source else [])]
 
 
 def _of(run: Run) -> RetrieveRun:
