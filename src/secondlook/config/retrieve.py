@@ -12,6 +12,7 @@ from secondlook.base.yamlfile import Strict
 Counts = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
 RecipeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")]
 Slot = Literal["colour", "brand", "type"]
+Kind = Literal["vehicle", "pedestrian"]
 
 
 class DrawnTrack(Strict):
@@ -242,6 +243,8 @@ class Recipe(Strict):
     """How the model is trained; left out, it is used as it is."""
     ranking: RankingOptions = RankingOptions()
     """How images are ranked."""
+    only: Kind | None = None
+    """Kind of rows that it learns from and of queries that it ranks images for; null is both."""
     encode_batch: int = Field(64, ge=1)
     """Images that are encoded at once; larger is faster and needs more memory."""
     device: Device = "auto"
@@ -255,6 +258,8 @@ class Recipe(Strict):
             raise ValueError("a model that is built here knows nothing before `train`")
         if self.train is None and self.complete is not None:
             raise ValueError("completed captions are for training; give `train` too")
+        if self.only == "pedestrian" and self.complete is not None:
+            raise ValueError("captions of pedestrians are not completed; remove `complete`")
         return self
 
 
@@ -269,6 +274,8 @@ class RetrieveOptions(Strict):
     """Label file of the test images, for the evaluation."""
     recipes: list[ShippedFile] = []
     """Recipe files to run."""
+    merged: dict[RecipeName, list[RecipeName]] = {}
+    """Merged submissions by name, each of a recipe with `only: vehicle` and one with `only: pedestrian`."""
     ablated: RecipeName | None = None
     """Recipe that `snakemake retrieve_ablation` varies."""
     ablation: dict[RecipeName, dict[str, object]] = {}

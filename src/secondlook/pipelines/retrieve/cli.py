@@ -28,6 +28,10 @@ Weights = Annotated[
     ),
 ]
 Split = Annotated[str, typer.Option(metavar="train|val|test", help="Which split.")]
+Texts = Annotated[Path, typer.Option(help="File of query texts, one per line.")]
+GalleryPlace = Annotated[
+    Path, typer.Option("--gallery", help="Folder of the gallery images, or a file with their names.")
+]
 CompletedFile = Annotated[
     Path | None, typer.Option(help="completed.parquet of the step `complete`, or augmented_*_label.txt of A3R.")
 ]
@@ -128,6 +132,20 @@ def rank(
 
     _require_split(split)
     typer.echo(recipe_steps.rank_split(source, split, vectors, out, _recipe(options, weights), threads=threads))
+
+
+@app.command()
+def combine(
+    source: Index,
+    parts: Annotated[list[Path], typer.Argument(help="submission.json of recipes for one kind of query each.")],
+    out: OutFolder,
+    split: Split,
+) -> None:
+    """Merge the lists of recipes for one kind of query each; write table, submission and score like `rank`."""
+    from secondlook.pipelines.retrieve import contest
+
+    _require_split(split)
+    typer.echo(contest.combine(source, split, parts, out))
 
 
 @app.command()
@@ -243,13 +261,27 @@ def pairs(
 @app.command()
 def validate(
     submission: Annotated[Path, typer.Argument(help="The submission file.")],
-    texts: Annotated[Path, typer.Option(help="File of query texts, one per line.")],
-    gallery: Annotated[Path, typer.Option(help="Folder of the gallery images, or a file with their names.")],
+    texts: Texts,
+    gallery: GalleryPlace,
 ) -> None:
     """Check a submission: order and texts of the queries, and ten distinct gallery images for each."""
     from secondlook.pipelines.retrieve import steps
 
     typer.echo(steps.validate(submission, texts, gallery))
+
+
+@app.command()
+def merge(
+    parts: Annotated[list[Path], typer.Argument(help="Submissions, each with the lists of some of the queries.")],
+    texts: Texts,
+    gallery: GalleryPlace,
+    out: OutFile,
+) -> None:
+    """Merge submissions, such as those for vehicles and for pedestrians, in the order of the queries."""
+    from secondlook.pipelines.retrieve import steps
+
+    require_apart([out], parts)
+    typer.echo(steps.merge(parts, texts, gallery, out))
 
 
 @app.command()

@@ -3,7 +3,6 @@
 import functools
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +23,13 @@ from secondlook.io import files, parquetfile, tabular
 from secondlook.jobs import cache, distributed
 from secondlook.models import inference
 from secondlook.models.checkpoints import revision_of
-from secondlook.pipelines.retrieve import augmented, submission
+from secondlook.pipelines.retrieve import augmented
 from secondlook.pipelines.retrieve import clip as clips
 from secondlook.pipelines.retrieve.clip import Clip, Gallery
+from secondlook.pipelines.retrieve.contest import Contest, of_kind, write_lists
 from secondlook.pipelines.retrieve.index import read_table
 from secondlook.pipelines.retrieve.phrases import written
-from secondlook.pipelines.retrieve.ranking import Queries, as_table, encode_queries, rank
-from secondlook.pipelines.retrieve.scores import score_queries
+from secondlook.pipelines.retrieve.ranking import as_table
 from secondlook.pipelines.retrieve.train import Learner, train
 from secondlook.pipelines.retrieve.vehicles import article_of, parse_vehicle
 
@@ -77,11 +76,11 @@ def _write_completion(out: Path, completed: "Completion") -> str:
 def pairs_of(index: Path, completed: Path | None, recipe: Recipe) -> tuple[list[Path], list[str]]:
     """Return the images of the training split and the caption of each; completed if `completed` is given."""
     form = recipe.complete.caption if recipe.complete is not None else None
-    return _pairs(index, "train", completed if form else None, form or CaptionForm())
+    table = of_kind(read_table(index, "train", "images"), recipe.only)
+    return _pairs(table, completed if form else None, form or CaptionForm())
 
 
-def _pairs(index: Path, split: str, completed: Path | None, form: CaptionForm) -> tuple[list[Path], list[str]]:
-    table = read_table(index, split, "images")
+def _pairs(table: pd.DataFrame, completed: Path | None, form: CaptionForm) -> tuple[list[Path], list[str]]:
     phrases = augmented.phrases_of(completed) if completed is not None else {}
     captions = [
         _caption(text, phrases[image], form) if kind == "vehicle" and image in phrases else text
@@ -96,7 +95,7 @@ def _caption(text: str, phrase: str, form: CaptionForm) -> str:
 
 def write_pairs(index: Path, split: str, out: Path, completed: Path | None, form: CaptionForm) -> str:
     """Write images and captions as open_clip's training reads them: `filepath`, a tab, `title`."""
-    paths, captions = _pairs(index, split, completed, form)
+    paths, captions = _pairs(read_table(index, split, "images"), completed, form)
     if None in captions:
         raise DataError(
             f"{index}: the images of {split} have no captions; take train or val, or index it with --truth."
@@ -141,37 +140,15 @@ def _key_of(index: Path, completed: Path | None, recipe: Recipe, threads: int) -
     return cache.key_of(settings, *tables, *([completed] if completed else []), code=__name__)
 
 
-@dataclass(frozen=True)
-class _Contest:
-    """The queries and images of a split, and how ranked lists are scored."""
-
-    queries: pd.DataFrame
-    images: pd.DataFrame
-
-    @classmethod
-    def of(cls, index: Path, split: str) -> "_Contest":
-        return cls(read_table(index, split, "queries"), read_table(index, split, "images"))
-
-    @property
-    def texts(self) -> list[str]:
-        return list(self.queries["text"])
-
-    def encoded(self, clip: Clip, form: CaptionForm) -> Queries:
-        return encode_queries(clip, self.texts, self.queries["kind"].tolist(), form)
-
-    def scores(self, names: list[list[str]]) -> pd.DataFrame:
-        return score_queries(self.queries, self.images, names)
-
-
 def _scorer(index: Path, recipe: Recipe, threads: int) -> Callable[[Clip], dict[str, float]]:
     """Return the function that scores a model on the validation split, without re-ranking."""
-    contest = _Contest.of(index, "val")
+    contest = Contest.of(index, "val", recipe.only)
     options = RankingOptions(query=recipe.ranking.query, filter_kind=recipe.ranking.filter_kind)
     paths, names = [Path(path) for path in contest.images["path"]], contest.images["image"].tolist()
 
     def method(clip: Clip) -> dict[str, float]:
         gallery = Gallery(names, clip.of_images(paths, recipe.transform, recipe.encode_batch, threads=threads))
-        places, _ = rank(contest.encoded(clip, options.query), gallery, options)
+        places, _ = contest.ranked(contest.encoded(clip, options.query), gallery, options)
         mean = contest.scores(gallery.named(places)).iloc[0]
         return {name: float(mean[name]) for name in ("official", "clean", "per_min")}
 
@@ -197,18 +174,14 @@ def rank_split(index: Path, split: str, vectors: Path, out: Path, recipe: Recipe
     Only queries whose relevant images are known are scored. Returns the score as text.
     """
     inference.make_deterministic(0, threads)
-    contest, gallery = _Contest.of(index, split), Gallery.read(vectors)
-    if not contest.texts:
-        raise DataError(f"{index}: the split {split} has no queries.")
+    contest, gallery = Contest.of(index, split, recipe.only), Gallery.read(vectors)
+    if not len(contest.own):
+        raise DataError(f"{index}: the split {split} has no {recipe.only or ''} queries.".replace("  ", " "))
     clip = clips.load(recipe.source, recipe.transform, inference.pick_device(recipe.device))
-    best = rank(contest.encoded(clip, recipe.ranking.query), gallery, recipe.ranking)
-    names = gallery.named(best[0])
-    parquetfile.write_frame(out / "topk.parquet", as_table(contest.queries["line"].tolist(), gallery.names, best))
-    ranked = list(zip(contest.texts, names, strict=True))
-    submission.write(out / "submission.json", ranked, contest.texts, set(gallery.names))
-    scores = contest.scores(names)
-    files.write_text(out / "score.csv", tabular.to_csv(scores))
-    return str(scores.to_string(index=False, float_format="%.4f"))
+    best = contest.ranked(contest.encoded(clip, recipe.ranking.query), gallery, recipe.ranking)
+    lines = contest.own["line"].tolist()
+    parquetfile.write_frame(out / "topk.parquet", as_table(lines, gallery.names, best))
+    return write_lists(out, contest, gallery.named(best[0]))
 
 
 def import_weights(weights: Path, out: Path, architecture: str) -> str:
@@ -249,12 +222,12 @@ def variants(options: RankingOptions) -> Iterator[tuple[str, str, RankingOptions
 def ablate(index: Path, split: str, vectors: Path, out: Path, recipe: Recipe, *, threads: int) -> str:
     """Write the effect of each switch of the ranking on a split, changed one at a time, to `out` (CSV)."""
     inference.make_deterministic(0, threads)
-    contest, gallery = _Contest.of(index, split), Gallery.read(vectors)
+    contest, gallery = Contest.of(index, split, recipe.only), Gallery.read(vectors)
     clip = clips.load(recipe.source, recipe.transform, inference.pick_device(recipe.device))
     encoded = functools.cache(functools.partial(contest.encoded, clip))  # most switches leave the texts as they are
     rows = []
     for switch, position, options in variants(recipe.ranking):
-        places, _ = rank(encoded(options.query), gallery, options)
+        places, _ = contest.ranked(encoded(options.query), gallery, options)
         scores = contest.scores(gallery.named(places))
         rows.append({"switch": switch, "position": position, **_by_kind(scores)})
     table = pd.DataFrame(rows)

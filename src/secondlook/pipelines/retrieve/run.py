@@ -1,10 +1,10 @@
 """The retrieval pipeline for Snakemake: its description, and the recipes, paths and options of its rules."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel
 
@@ -12,7 +12,7 @@ from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.base.resources import Resources
 from secondlook.base.yamlfile import KeyPath, merged
-from secondlook.config.retrieve import ClipSource, Recipe, RetrieveOptions
+from secondlook.config.retrieve import ClipSource, Kind, Recipe, RetrieveOptions
 from secondlook.config.root import Config
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import Run
@@ -61,6 +61,8 @@ class RetrieveRun:
         }
         for name, recipe in recipes.items():
             _require_trained(every[name][0], recipe, recipes)
+        for name, parts in options.merged.items():
+            _require_both_kinds(name, parts, recipes)
         return cls(options, recipes, tuple(variants), results)
 
     @property
@@ -79,8 +81,16 @@ class RetrieveRun:
         return f"{self.folder}/index"
 
     def main(self) -> list[str]:
-        """Return the recipes of the config without the variants of the ablation."""
-        return [name for name in self.recipes if name not in self.variants]
+        """Return the recipes of the config without the variants of the ablation, then the merged submissions."""
+        return [*(name for name in self.recipes if name not in self.variants), *self.options.merged]
+
+    def all_names(self) -> list[str]:
+        """Return the names of `main`, and the variants of the ablation."""
+        return [*self.main(), *self.variants]
+
+    def parts(self, merged: str, split: str) -> list[str]:
+        """Return the submissions that are merged."""
+        return [f"{self.folder}/{part}/{split}/submission.json" for part in self.options.merged[merged]]
 
     def index_files(self) -> list[str]:
         """Return the tables of images and queries."""
@@ -175,7 +185,10 @@ class RetrieveRun:
         paths = self.index_files()
         for name in names:
             folder = f"{self.folder}/{name}"
-            paths += [f"{folder}/{split}/score.csv" for split in ("val", "test")] + [f"{folder}/ablation.csv"]
+            paths += [f"{folder}/{split}/score.csv" for split in ("val", "test")]
+            if name in self.options.merged:
+                continue
+            paths += [f"{folder}/ablation.csv"]
             paths += [f"{folder}/train/metrics.csv"] if self.is_trained(name) else []
             paths += [f"{folder}/complete/{table}" for table in COMPLETED[1:]] if self.completed(name) else []
         return paths
@@ -193,6 +206,22 @@ def _require_trained(path: str, recipe: Recipe, recipes: Mapping[str, Recipe]) -
         if trained not in recipes or recipes[trained].train is None:
             have = ", ".join(name for name, one in recipes.items() if one.train) or "none"
             raise UsageError(f"{path}: `trained: {trained}` is not a recipe that trains a model (available: {have}).")
+
+
+def _require_both_kinds(name: str, parts: Sequence[str], recipes: Mapping[str, Recipe]) -> None:
+    """Raise UsageError unless the queries of each kind belong to one of the recipes that are merged."""
+    if name in recipes:
+        raise UsageError(f"config: `retrieve.merged.{name}`: a recipe has this name; choose another.")
+    for part in parts:
+        if part not in recipes:
+            raise UsageError(f"config: `retrieve.merged.{name}`: `{part}` is not a recipe of `retrieve.recipes`.")
+        if recipes[part].only is None:
+            raise UsageError(f"config: `retrieve.merged.{name}`: `{part}` ranks both kinds; give it `only`.")
+    for kind in get_args(Kind):
+        having = [part for part in parts if recipes[part].only == kind]
+        if len(having) != 1:
+            found = " and ".join(having) or "no recipe"
+            raise UsageError(f"config: `retrieve.merged.{name}`: {found} with `only: {kind}`; give one.")
 
 
 def _describe(run: Run) -> Iterator[str]:

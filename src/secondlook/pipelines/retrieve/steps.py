@@ -63,11 +63,25 @@ def gallery_of(place: Path) -> set[str]:
 
 def validate(path: Path, texts: Path, gallery: Path) -> str:
     """Check a submission against the query file and the gallery; raise DataError at the first mistake."""
-    queries, refused = read_queries(texts)
+    lines = _texts_of(texts)
+    submission.check(submission.read(path), lines, gallery_of(gallery), str(path))
+    return f"{path}: {len(lines)} queries in order, {submission.NAMES} distinct images of the gallery each"
+
+
+def merge(parts: Sequence[Path], texts: Path, gallery: Path, out: Path) -> str:
+    """Write one submission from those of recipes for one kind of query each, checked against queries and gallery."""
+    lines = _texts_of(texts)
+    names = submission.merged(parts, lines)
+    submission.write(out, list(zip(lines, names, strict=True)), lines, gallery_of(gallery))
+    return f"{out}: {len(lines)} queries from {len(parts)} submissions"
+
+
+def _texts_of(path: Path) -> list[str]:
+    """Return the query texts of a file; raise DataError at the first that is none."""
+    queries, refused = read_queries(path)
     if refused:
-        raise DataError(f"{texts}:{refused[0].line}: {refused[0].detail}.")
-    submission.check(submission.read(path), [query.text for query in queries], gallery_of(gallery), str(path))
-    return f"{path}: {len(queries)} queries in order, {submission.NAMES} distinct images of the gallery each"
+        raise DataError(f"{path}:{refused[0].line}: {refused[0].detail}.")
+    return [query.text for query in queries]
 
 
 def score(path: Path, labels: Path, out: Path | None) -> str:
