@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +15,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import tiny_models
-from conftest import Command
+from conftest import ROOT, Command
+from secondlook.base import yamlfile
+from secondlook.base.errors import UsageError
+from secondlook.config.retrieve import DrawnTrack, RetrieveOptions
+from secondlook.pipelines.retrieve.drawn import draw_track
+from secondlook.pipelines.retrieve.run import RetrieveRun
 
 Tensors = dict[str, torch.Tensor]
 
@@ -172,9 +178,6 @@ SMALL = {"train": [12, 12], "val": [12, 12], "test": [12, 12], "brands": 2, "peo
 @pytest.fixture(scope="module")
 def track(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small drawn track."""
-    from secondlook.config.retrieve import DrawnTrack
-    from secondlook.pipelines.retrieve.drawn import draw_track
-
     folder = tmp_path_factory.mktemp("track") / "data"
     draw_track(folder, DrawnTrack(**SMALL))
     return folder
@@ -395,8 +398,6 @@ def test_a_recipe_trains_on_labels_that_others_completed(
 def test_completed_labels_in_place_of_labels_say_where_they_belong(
     secondlook: Command, track: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     shutil.copytree(track, tmp_path / "track")
     (tmp_path / "track/train/train_label.txt").write_text(content(released_of(track)))
     assert secondlook("retrieve", "index", tmp_path / "track", "--out", tmp_path / "i").code == 0
@@ -454,3 +455,215 @@ def test_images_without_captions_are_no_pairs(secondlook: Command, track: Path, 
     assert (done.code, "the images of test have no captions" in done.err) == (1, True), done.err
     done = secondlook("retrieve", "pairs", tmp_path / "i", "--split", "tset", "--out", tmp_path / "t.csv")
     assert (done.code, "must be train, val or test" in done.err) == (2, True), done.err
+
+
+# --- recipes for one kind of query each ---------------------------------------------------------------------------
+
+CAR, CHILD = (
+    "This is a grey Chery Sedan.",
+    "A man who is a minor, and is standing sideways. He is in a long sleeve shirt.",
+)
+BUS = "A white Yutong Bus."
+NAMES = [f"vehicle_{number:07d}.jpg" for number in range(14)]
+QUERIES = [CAR, BUS, CAR, CHILD]  # the same text on two lines
+CARS = [(CAR, NAMES[:10]), (BUS, NAMES[1:11]), (CAR, NAMES[2:12])]
+PEOPLE = [(CHILD, NAMES[4:])]
+
+
+def submission(path: Path, entries: list[tuple[str, list[str]]]) -> Path:
+    results = [{"text": text, "image_names": names} for text, names in entries]
+    path.write_text(json.dumps({"results": results}, indent=4), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> tuple[Any, ...]:
+    (tmp_path / "test_text.txt").write_text("\n".join(QUERIES) + "\n", encoding="utf-8")
+    (tmp_path / "gallery.txt").write_text("\n".join(NAMES), encoding="utf-8")
+    return ("--texts", tmp_path / "test_text.txt", "--gallery", tmp_path / "gallery.txt")
+
+
+@pytest.mark.parametrize("order", [("cars", "people"), ("people", "cars")])
+def test_merged_lists_are_in_the_order_of_the_queries(
+    secondlook: Command, tmp_path: Path, asked: Any, order: tuple[str, str]
+) -> None:
+    submission(tmp_path / "cars.json", CARS)
+    submission(tmp_path / "people.json", PEOPLE)
+    out = tmp_path / "submission.json"
+    done = secondlook("retrieve", "merge", *(tmp_path / f"{one}.json" for one in order), *asked, "--out", out)
+    assert done.code == 0, done.err
+    entries = json.loads(out.read_text(encoding="utf-8"))["results"]
+    assert [(one["text"], one["image_names"]) for one in entries] == [*CARS, *PEOPLE]
+    assert secondlook("retrieve", "validate", out, *asked).code == 0
+
+
+@pytest.mark.parametrize(
+    ("cars", "people", "said"),
+    [
+        pytest.param(CARS, [*PEOPLE, CARS[1]], f"both have the query '{BUS}'", id="in both"),
+        pytest.param([CARS[0], CARS[2]], PEOPLE, f"none has the query '{BUS}'", id="in none"),
+        pytest.param(CARS[:2], PEOPLE, f"has 1 entries for the query '{CAR}', which has 2 lines", id="a line without"),
+        pytest.param([*CARS, CARS[0]], PEOPLE, f"has 3 entries for the query '{CAR}'", id="a list too many"),
+        pytest.param(CARS, [*PEOPLE, ("A dog.", NAMES[:10])], "'A dog.' is not among the queries", id="no query"),
+        pytest.param(CARS, [(CHILD, NAMES[:9])], "has 9 images; it needs 10", id="nine names"),
+        pytest.param(CARS, [(CHILD, [*NAMES[:9], "x.jpg"])], "x.jpg is not an image of the gallery", id="no image"),
+    ],
+)
+def test_a_query_belongs_to_one_of_the_parts(
+    secondlook: Command, tmp_path: Path, asked: Any, cars: Any, people: Any, said: str
+) -> None:
+    parts = submission(tmp_path / "cars.json", cars), submission(tmp_path / "people.json", people)
+    done = secondlook("retrieve", "merge", *parts, *asked, "--out", tmp_path / "out.json")
+    assert (done.code, said in done.err) == (1, True), done.err
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_a_merged_submission_replaces_no_part(secondlook: Command, tmp_path: Path, asked: Any) -> None:
+    parts = submission(tmp_path / "cars.json", CARS), submission(tmp_path / "people.json", PEOPLE)
+    done = secondlook("retrieve", "merge", *parts, *asked, "--out", parts[0])
+    assert (done.code, "is read by this command" in done.err) == (2, True), done.err
+
+
+def ranked(secondlook: Command, index: Path, out: Path, recipe: Any, vectors: Path) -> pd.DataFrame:
+    told = ("--split", out.name, "--options", json.dumps(recipe), "--vectors", vectors)
+    done = secondlook("retrieve", "rank", index, "--out", out, *told)
+    assert done.code == 0, done.err
+    if recipe.get("only") == "vehicle":
+        ablated = secondlook("retrieve", "ablate", index, "--out", out.parent / "ablation.csv", *told)
+        assert ablated.code == 0, ablated.err
+    return pd.read_csv(out / "score.csv", keep_default_na=False)
+
+
+@pytest.mark.parametrize("filter_kind", [False, True])
+def test_lists_of_both_kinds_are_those_of_one_recipe_for_both(
+    secondlook: Command, index: Path, tiny: Path, tmp_path: Path, filter_kind: bool
+) -> None:
+    results = tmp_path / "r"
+    recipe = {"source": {"model": str(tiny)}, "encode_batch": 16, "ranking": {"filter_kind": filter_kind}}
+    for split in ("val", "test"):
+        vectors = tmp_path / f"{split}.safetensors"
+        told = ("--split", split, "--mirrored", "--options", json.dumps(recipe))
+        assert secondlook("retrieve", "encode", index, "--out", vectors, *told).code == 0
+        both = ranked(secondlook, index, results / f"both/{split}", recipe, vectors)
+        for only in ("vehicle", "pedestrian"):
+            own = ranked(secondlook, index, results / f"{only}/{split}", {**recipe, "only": only}, vectors)
+            assert set(own["kind"]) == {"all", only}
+            expected = both[both["kind"] == only].reset_index(drop=True)
+            own = own[own["kind"] == only].reset_index(drop=True)
+            pd.testing.assert_frame_equal(own, expected, check_dtype=False)
+        parts = [results / f"{only}/{split}/submission.json" for only in ("pedestrian", "vehicle")]
+        assert set(pd.read_csv(results / "vehicle/ablation.csv")) >= {"switch", "vehicle"}
+        merging = ("retrieve", "combine", index, *parts, "--split", split, "--out", results / f"merged/{split}")
+        done = secondlook(*merging)
+        assert done.code == 0, done.err
+        for name in ("submission.json", "score.csv"):
+            merged, wanted = (results / f"{which}/{split}/{name}" for which in ("merged", "both"))
+            assert merged.read_text(encoding="utf-8") == wanted.read_text(encoding="utf-8")
+        tables = [pd.read_parquet(results / f"{which}/{split}/topk.parquet") for which in ("merged", "both")]
+        pd.testing.assert_frame_equal(tables[0], tables[1].drop(columns="score"))
+        alone = secondlook(*merging[:3], parts[0], *merging[5:])
+        assert (alone.code, "none has the query" in alone.err) == (1, True), alone.err
+    (results / "index").symlink_to(index)
+    done = secondlook("retrieve", "report", results, "both", "pedestrian", "merged", "vehicle", "--out", tmp_path / "p")
+    assert done.code == 0, done.err
+    summary = json.loads((tmp_path / "p/summary.json").read_text())["recipes"]
+    assert {name: one.get("only") for name, one in summary.items()} == {
+        "both": None, "pedestrian": "pedestrian", "merged": None, "vehicle": "vehicle",
+    }  # fmt: skip
+    assert "vehicle (vehicles)" in done.out
+    page = (tmp_path / "p/retrieve.html").read_text(encoding="utf-8")
+    assert page.count("<img ") == 60, "of the last recipe, which has lists for vehicles only"
+
+
+def test_a_recipe_for_one_kind_learns_from_that_kind(
+    secondlook: Command, index: Path, tiny: Path, tmp_path: Path
+) -> None:
+    recipe = {"source": {"model": str(tiny)}, "train": {"epochs": 1, "batch_size": 6, "precision": "float32"}}
+    for only, count in (("vehicle", 12), ("pedestrian", 12), (None, 24)):
+        told = json.dumps({**recipe, "only": only})
+        done = secondlook("retrieve", "train", index, "--out", tmp_path / str(only), "--options", told)
+        assert done.code == 0, done.err
+        assert f"retrieve: {count} pairs" in done.err
+    weights = {
+        (tmp_path / str(only) / "open_clip_model.safetensors").read_bytes() for only in ("vehicle", "pedestrian")
+    }
+    assert len(weights) == 2
+
+
+def test_a_split_without_queries_of_the_kind(secondlook: Command, track: Path, tiny: Path, tmp_path: Path) -> None:
+    shutil.copytree(track, tmp_path / "t")
+    labels = tmp_path / "t/val/val_label.txt"
+    rows = labels.read_text(encoding="utf-8").splitlines()
+    labels.write_text(content([row for row in rows if "," in row.split("$")[1]]), encoding="utf-8")
+    assert secondlook("retrieve", "index", tmp_path / "t", "--out", tmp_path / "i").code == 0
+    told = ("--split", "val", "--options", json.dumps({"source": {"model": str(tiny)}, "only": "vehicle"}))
+    vectors = tmp_path / "v.safetensors"
+    assert secondlook("retrieve", "encode", tmp_path / "i", "--out", vectors, *told).code == 0
+    done = secondlook("retrieve", "rank", tmp_path / "i", "--out", tmp_path / "r", "--vectors", vectors, *told)
+    assert (done.code, "the split val has no vehicle queries" in done.err) == (1, True), done.err
+
+
+def run_of(folder: Path, recipes: dict[str, Any], merged: dict[str, list[str]]) -> RetrieveRun:
+    for name, recipe in recipes.items():
+        (folder / f"{name}.yaml").write_text(json.dumps(recipe))
+    paths = [str(folder / f"{name}.yaml") for name in recipes]
+    return RetrieveRun.of(RetrieveOptions(recipes=paths, merged=merged), "r")
+
+
+MODEL: dict[str, Any] = {"source": {"model": "RN50/openai"}}
+APART = {"cars": {**MODEL, "only": "vehicle"}, "people": {**MODEL, "only": "pedestrian"}, "both": MODEL}
+
+
+@pytest.mark.parametrize(
+    ("merged", "said"),
+    [
+        pytest.param({"all": ["cars"]}, "no recipe with `only: pedestrian`; give one", id="a kind is missing"),
+        pytest.param({"all": ["cars", "people", "cars"]}, "cars and cars with `only: vehicle`", id="a kind twice"),
+        pytest.param({"all": ["cars", "both"]}, "`both` ranks both kinds; give it `only`", id="both"),
+        pytest.param({"all": ["cars", "nobody"]}, "`nobody` is not a recipe", id="no recipe"),
+        pytest.param({"cars": ["cars", "people"]}, "a recipe has this name", id="a name twice"),
+    ],
+)
+def test_merged_recipes_have_each_kind_once(tmp_path: Path, merged: dict[str, list[str]], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        run_of(tmp_path, APART, merged)
+
+
+def test_merged_submissions_are_reported_like_recipes(tmp_path: Path) -> None:
+    run = run_of(tmp_path, APART, {"all": ["cars", "people"]})
+    assert run.main() == ["cars", "people", "both", "all"]
+    assert run.parts("all", "val") == [f"r/retrieve/{name}/val/submission.json" for name in ("cars", "people")]
+    files = run.reported(run.main())
+    assert {"r/retrieve/all/test/score.csv", "r/retrieve/cars/ablation.csv"} <= set(files)
+    assert "r/retrieve/all/ablation.csv" not in files
+    assert "r/retrieve/all/test/submission.json" in run.final_files()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ({**MODEL, "only": "bicycle"}, "only"),
+        ({**MODEL, "only": "pedestrian", "train": {}, "complete": MODEL}, "captions of pedestrians are not completed"),
+        ({**MODEL, "train": {}, "complete": {}}, "give one of `source` .* and `labels`"),
+        ({**MODEL, "train": {}, "complete": {**MODEL, "labels": "x"}}, "give one of `source` .* and `labels`"),
+    ],
+)
+def test_recipes_that_are_not_sound(tmp_path: Path, recipe: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        run_of(tmp_path, {"mine": recipe}, {})
+
+
+def test_files_of_recipes_are_looked_for_before_a_run(secondlook: Command, tmp_path: Path) -> None:
+    recipe = {
+        "source": {"model": "logs/epoch_5.pt", "architecture": "RN50"}, "train": {},
+        "complete": {"labels": "augmented_train_label.txt"},
+    }  # fmt: skip
+    run = run_of(tmp_path, {"mine": recipe}, {})
+    assert run.completed_by("mine") == "augmented_train_label.txt"
+    assert json.loads(run.completing("mine"))["source"] is None
+    config = yamlfile.load(ROOT / "config.yaml")[0]
+    config = {**config, "retrieve": {"recipes": [str(tmp_path / "mine.yaml")], "drawn": {}}}
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    done = secondlook("check", "retrieve", "--config", tmp_path / "config.yaml")
+    assert "logs/epoch_5.pt is missing; put the weights there" in done.out + done.err
+    assert "augmented_train_label.txt is missing; put the data there" in done.out + done.err

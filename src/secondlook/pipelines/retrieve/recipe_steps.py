@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ from secondlook.pipelines.retrieve.clip import Clip, Gallery
 from secondlook.pipelines.retrieve.contest import Contest, of_kind, write_lists
 from secondlook.pipelines.retrieve.index import read_table
 from secondlook.pipelines.retrieve.phrases import written
-from secondlook.pipelines.retrieve.ranking import as_table
+from secondlook.pipelines.retrieve.ranking import KINDS, as_table
 from secondlook.pipelines.retrieve.train import Learner, train
 from secondlook.pipelines.retrieve.vehicles import article_of, parse_vehicle
 
@@ -238,7 +239,7 @@ def ablate(index: Path, split: str, vectors: Path, out: Path, recipe: Recipe, *,
 
 
 def _by_kind(scores: pd.DataFrame) -> dict[str, float]:
-    """Return the means over all queries in three forms, and the clean one of each kind."""
+    """Return the means over all queries in three forms, and the clean one of each kind, NaN where there is none."""
     whole = scores[scores["form"] == ""].set_index("kind")[["clean", "official", "per_min"]].astype(float)
-    of_kind = {str(kind): float(value) for kind, value in whole["clean"].drop("all").items()}
+    of_kind = {kind: float(whole["clean"].get(kind, math.nan)) for kind in KINDS}
     return {**{name: float(whole[name].loc["all"]) for name in ("clean", "official", "per_min")}, **of_kind}
