@@ -275,7 +275,7 @@ rule retrieve_report:
 # The same with the variants of the ablation, each trained anew.
 rule retrieve_report_ablation:
     input:
-        RETRIEVE.reported(RETRIEVE.all_names()),
+        RETRIEVE.reported([*RETRIEVE.main(), *RETRIEVE.variants]),
     output:
         [f"{OF_RETRIEVE}/ablation/{name}" for name in retrieve.TABLES],
         summary=f"{OF_RETRIEVE}/ablation/summary.json",
@@ -293,7 +293,7 @@ rule retrieve_report_ablation:
         code=code("pipelines.retrieve.report"),
         results=subpath(input[0], ancestor=2),
         folder=subpath(output[0], parent=True),
-        recipes=RETRIEVE.all_names(),
+        recipes=[*RETRIEVE.main(), *RETRIEVE.variants],
     message:
         "retrieve: compare the variants"
     shell:

@@ -246,15 +246,15 @@ def test_an_architecture_belongs_to_a_file(
 
 MAN = "0,0,1,0,0,1,0,0,0,0,0,0,0,1,0,0,0,0,0,0,0"
 RELEASED = [  # one of each form of the released files
-    "kcbluaihml.jpg$white Audi$This is a white Audi$white Audi Sedan",
-    "rbidlukstq.jpg$SUV$A SUV$white HAFEI SUV",
-    "mtblifktzu.jpg$Hongyan$This is a Hongyan$yellow Hongyan Truck",
-    "aopgmhgwft.jpg$Balong Heavy Truck$A Balong Heavy Truck$red Balong Heavy Truck Truck",
-    "ebhftfswxw.jpg$Minivan$A Minivan$grey Balong Heavy Truck Minivan",
+    "aaaaaaaaaa.jpg$white Audi$This is a white Audi$white Audi Sedan",
+    "bbbbbbbbbb.jpg$SUV$A SUV$white HAFEI SUV",
+    "dddddddddd.jpg$Hongyan$This is a Hongyan$yellow Hongyan Truck",
+    "eeeeeeeeee.jpg$Balong Heavy Truck$A Balong Heavy Truck$red Balong Heavy Truck Truck",
+    "ffffffffff.jpg$Minivan$A Minivan$grey Balong Heavy Truck Minivan",
 ]
 BY_THE_SCRIPT = [
-    "kcbluaihml.jpg$white Audi.$This is a white Audi.$This is a white Audi Sedan.",
-    "rbidlukstq.jpg$orange BMW.$An orange BMW.$A orange BMW SUV.",
+    "aaaaaaaaaa.jpg$white Audi.$This is a white Audi.$This is a white Audi Sedan.",
+    "bbbbbbbbbb.jpg$orange BMW.$An orange BMW.$A orange BMW SUV.",
 ]
 BROKEN = {
     "cdefghijkl.jpg$SUV$A SUV": "fields",
@@ -268,7 +268,7 @@ BROKEN = {
     "cdefghijkl.jpg$SUV$ $white SUV": "empty_text",
     "cdefghijkl.jpg$SUV$A SUV$white Sedan": "changed_label",
     "cdefghijkl.jpg$white Audi$A white Audi$white SUV": "changed_label",
-    "kcbluaihml.jpg$SUV$A SUV$white SUV": "duplicate_image",
+    "aaaaaaaaaa.jpg$SUV$A SUV$white SUV": "duplicate_image",
     "": "fields",
 }
 
@@ -285,7 +285,7 @@ def content(rows: list[str], newline: str = "\n") -> str:
         pytest.param(content(RELEASED).rstrip(), id="no end of the last line"),
         pytest.param(content(RELEASED, "\r\n"), id="Windows"),
         pytest.param("\ufeff" + content(RELEASED), id="byte order mark"),
-        pytest.param(content([*RELEASED, "kcbluaihmm.jpg $ white Audi $ A white Audi $ white Audi Bus "]), id="spaces"),
+        pytest.param(content([*RELEASED, "gggggggggg.jpg $ white Audi $ A white Audi $ white Audi Bus "]), id="spaces"),
     ],
 )
 def test_completed_labels_come_back_byte_for_byte(secondlook: Command, tmp_path: Path, text: str) -> None:
@@ -667,3 +667,28 @@ def test_files_of_recipes_are_looked_for_before_a_run(secondlook: Command, tmp_p
     done = secondlook("check", "retrieve", "--config", tmp_path / "config.yaml")
     assert "logs/epoch_5.pt is missing; put the weights there" in done.out + done.err
     assert "augmented_train_label.txt is missing; put the data there" in done.out + done.err
+
+
+# --- the organisers' scorer as referee ----------------------------------------------------------------------------
+
+
+REFEREE = 0.2995552915455259  # printed by cal_map_json.py of xiteng01/CVPR2023_foundation_model_Track2 at c9feed8
+
+
+def contest() -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Return 60 label rows, and for each the text with ten images that a rule picks."""
+    phrases = ["white Audi", "black Audi", "red BMW", "SUV", "white BMW", "Hongyan"]
+    names = [f"{chr(97 + number // 26)}{chr(97 + number % 26)}xxxxxxxx.jpg" for number in range(60)]
+    labels = [phrases[(number * number + number // 7) % 6] for number in range(60)]
+    rows = [f"{name}${label}.$A {label}." for name, label in zip(names, labels, strict=True)]
+    lists = [[names[(5 * query + 11 * place) % 60] for place in range(10)] for query in range(60)]
+    return rows, [(f"A {label}.", found) for label, found in zip(labels, lists, strict=True)]
+
+
+def test_the_score_is_that_of_the_organisers_code(secondlook: Command, tmp_path: Path) -> None:
+    rows, entries = contest()
+    (tmp_path / "label.txt").write_text(content(rows))
+    path = submission(tmp_path / "submission.json", entries)
+    done = secondlook("retrieve", "score", path, "--labels", tmp_path / "label.txt", "--out", tmp_path / "s.csv")
+    assert done.code == 0, done.err
+    assert pd.read_csv(tmp_path / "s.csv")["official"][0] == pytest.approx(REFEREE, abs=1e-6)

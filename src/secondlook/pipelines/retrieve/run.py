@@ -84,10 +84,6 @@ class RetrieveRun:
         """Return the recipes of the config without the variants of the ablation, then the merged submissions."""
         return [*(name for name in self.recipes if name not in self.variants), *self.options.merged]
 
-    def all_names(self) -> list[str]:
-        """Return the names of `main`, and the variants of the ablation."""
-        return [*self.main(), *self.variants]
-
     def parts(self, merged: str, split: str) -> list[str]:
         """Return the submissions that are merged."""
         return [f"{self.folder}/{part}/{split}/submission.json" for part in self.options.merged[merged]]
