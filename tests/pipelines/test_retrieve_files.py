@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 import tiny_models
 from conftest import ROOT, Command
+from make_records import drawn, read_rows, write_crops
 from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.config.retrieve import DrawnTrack, RetrieveOptions
@@ -219,6 +220,25 @@ def test_a_checkpoint_is_a_model_wherever_one_is_taken(
     done = secondlook("retrieve", "train", index, "--out", tmp_path / "m", "--options", training)
     assert done.code == 0, done.err
     assert json.loads((tmp_path / "m/open_clip_config.json").read_text())["model_cfg"]["embed_dim"] == 16
+
+
+def test_an_encoder_of_the_main_pipeline_takes_the_imported_folder(
+    secondlook: Command, tiny: Path, bare: Path, tmp_path: Path
+) -> None:
+    path = checkpoint(tmp_path / "epoch_5.pt", tensors_of(tiny))
+    crops = write_crops(tmp_path / "crops.parquet", [{"instance_id": "o", "pixels": drawn("red", 0)}], ["red"])
+
+    def embedded(model: Path, out: str) -> Any:
+        told = json.dumps({"kind": "open_clip", "model": str(model), "precision": "float32"})
+        return secondlook("embed", crops, "--out", tmp_path / out, "--options", told)
+
+    refused = embedded(path, "none.parquet")
+    assert (refused.code, "`secondlook retrieve import" in refused.err) == (2, True), refused.err
+    assert secondlook("retrieve", "import", path, "--architecture", bare, "--out", tmp_path / "m").code == 0
+    assert embedded(tmp_path / "m", "ours.parquet").code == 0
+    assert embedded(tiny, "theirs.parquet").code == 0
+    ours, theirs = (read_rows(tmp_path / f"{name}.parquet") for name in ("ours", "theirs"))
+    assert ours == theirs
 
 
 @pytest.mark.parametrize(
