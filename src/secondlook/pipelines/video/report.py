@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from secondlook.io import files
 from secondlook.pages import render
 from secondlook.pages.plotting import AMBER, BLUE, GREEN, LINE, SOFT, svg
-from secondlook.pipelines.video.evaluate import KINDS
+from secondlook.pipelines.video.evaluate import AP_FROM, FIGURES, KINDS
 from secondlook.pipelines.video.labels import ClipLabels, Found, Frame
 from secondlook.pipelines.video.samples import mask_at
 from secondlook.pixels import images
@@ -30,6 +30,8 @@ def write_page(out: Path, by_round: pd.DataFrame, precision: pd.DataFrame, last:
         "rounds": by_round.to_dict("records"),
         "kinds": [kind for kind in KINDS if kind in set(by_round["kind"])],
         "precision": precision.to_dict("records"),
+        "figures": FIGURES,
+        "ap_from": AP_FROM,
         "chart": _chart(by_round) if len(by_round) else "",
         "images": _images(last),
     }

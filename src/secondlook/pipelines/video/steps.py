@@ -132,7 +132,7 @@ def evaluate_rounds(
     """Write `rounds.csv`, `ap.csv` and the page to folder `out`, and the summary; return recall per round as text.
 
     The summary goes to `summary`, or into `out` if none is given. Recall, precision and the page use the objects of the
-    last round above `score`; AP uses all of them.
+    last round above `score`; AP uses those above `evaluate.AP_FROM`.
     """
     reference = evaluate.mobile_only(labels.read_all(sorted(truth.glob("*.json"))), categories)
     by_name = {name: labels.read_all(paths) for name, paths in rounds.items()}
@@ -149,9 +149,7 @@ def evaluate_rounds(
         "boxes": sum(len(row) for one in by_name[last] for row in one.found),
         "recall": {str(name): _figures(row) for name, row in recall.iterrows()},
         "precision": _figures(by_round.groupby("round", sort=False)["precision"].first()),
-        "ap": {
-            row["of"]: _figures(pd.Series({name: row[name] for name in evaluate.STATS})) for row in _rows(precision)
-        },
+        "ap": {of: _ap_figures(rows) for of, rows in precision.groupby("of", sort=False)},
     }
     files.write_text(summary or out / "summary.json", json.dumps(figures, indent=2) + "\n")
     return _as_text(by_round)
@@ -163,8 +161,13 @@ def _write(out: Path, clips: Sequence[ClipLabels], step: str, options: Mapping[s
     progress.say(f"video: {objects} objects in {sum(len(one.frames) for one in clips)} frames")
 
 
-def _rows(table: pd.DataFrame) -> list[dict[Any, Any]]:
-    return table.to_dict("records")
+def _ap_figures(rows: pd.DataFrame) -> dict[str, float]:
+    """Return AP and AR of boxes or of masks; those of some objects have their kind in the name: `AP_small`."""
+    by_kind = rows.set_index("objects")
+    figures = by_kind.loc["all", list(evaluate.FIGURES)].to_dict()
+    for name, figure in (("AP", "AP"), ("AR", "AR100")):
+        figures |= {f"{name}_{kind}": value for kind, value in by_kind[figure].items() if kind != "all"}
+    return _figures(pd.Series(figures))
 
 
 def _figures(values: pd.Series) -> dict[str, float]:
