@@ -7,7 +7,7 @@ import typer
 
 from secondlook.base.errors import UsageError
 from secondlook.io.command_line import Options, OutFolder, Threads
-from secondlook.io.destinations import FILE, require_ending
+from secondlook.io.destinations import FILE, as_folder, require_ending
 
 app = typer.Typer(
     name="video",
@@ -127,6 +127,23 @@ def predict(
 
 
 @app.command()
+def look(
+    sources: Annotated[list[Path], typer.Argument(help="Images, folders of images at any depth, and video files.")],
+    weights: Annotated[Path, typer.Option(help="Folder that `train` or `import` wrote, or a published .pth file.")],
+    out: OutFolder,
+    score: Annotated[float, typer.Option(min=0, max=1, help="Only objects above this score are shown.")] = 0.5,
+    options: Options = None,
+    threads: Threads = 1,
+) -> None:
+    """Find objects in any images and show them: overlays with masks, boxes and scores, a page, and COCO JSON."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import DetectorOptions
+    from secondlook.pipelines.video import look as step
+
+    step.look(sources, weights, out, parse_options(DetectorOptions, options), score=score, threads=threads)
+
+
+@app.command()
 def merge(
     large: Annotated[Path, typer.Argument(help="Boxes of the detector for large objects.")],
     small: Annotated[Path, typer.Argument(help="Boxes of the detector for small objects, in the same frames.")],
@@ -157,6 +174,51 @@ def boxes(
     from secondlook.pipelines.video import steps
 
     steps.write_boxes(labels, out, parse_options(TrackOptions, options), score=score)
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="File of weights (.pth), or folder of labels, one JSON per frame.")],
+    out: Annotated[Path, typer.Option(help="Folder for weights, or file (.json, COCO) for labels.")],
+    frames: Annotated[Path | None, typer.Option(help="For labels: output of the step `frames`.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="For labels: name of their round: moving (L0), mobile (L1), merged (L2) or final."),
+    ] = None,
+    options: Options = None,
+) -> None:
+    """Read weights or labels of MOD-UV's published code as those of a round."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import DetectorOptions
+    from secondlook.pipelines.video import exchange
+
+    if source.is_file():
+        exchange.import_weights(source, as_folder(out), parse_options(DetectorOptions, options))
+    elif source.is_dir() and frames is not None and name is not None:
+        require_ending(out, ".json")
+        exchange.import_labels(source, frames, out, name)
+    elif source.is_dir():
+        raise UsageError(f"{source}: labels need --frames, which says their frames, and --name, which says the round.")
+    else:
+        raise UsageError(f"{source}: there is no such file or folder; give a file of weights or a folder of labels.")
+
+
+@app.command()
+def export(
+    source: Annotated[Path, typer.Argument(help="Folder that the step `train` wrote, or labels of a round (.json).")],
+    out: Annotated[Path, typer.Option(help="File (.pth) for weights, or folder for labels, one JSON per frame.")],
+    options: Options = None,
+) -> None:
+    """Write weights or labels of a round as MOD-UV's published code reads them."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import DetectorOptions
+    from secondlook.pipelines.video import exchange
+
+    if source.is_dir():
+        require_ending(out, ".pth")
+        exchange.export_weights(source, out, parse_options(DetectorOptions, options))
+    else:
+        exchange.export_labels(source, as_folder(out))
 
 
 @app.command()

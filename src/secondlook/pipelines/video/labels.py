@@ -64,6 +64,16 @@ class ClipLabels:
         return replace(self, found=kept)
 
 
+def folders_of(clip: str, frame: Frame) -> list[tuple[str, ...]]:
+    """Return where files about a frame may lie: in a folder named after the clip or, as published, in nested ones.
+
+    The clip `train_segment-1` is then in `train/segment-1`, as in the path of the frame.
+    """
+    parts = Path(frame.path).parent.parts
+    nested = [parts[start:] for start in reversed(range(len(parts))) if "_".join(parts[start:]) == clip]
+    return list(dict.fromkeys([(clip,), *nested]))
+
+
 def encode(mask: Mask) -> Rle:
     """Return a mask (height, width) as COCO run lengths whose counts are text."""
     rle = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))

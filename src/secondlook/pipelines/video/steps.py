@@ -32,13 +32,18 @@ _REJECTS = ("clip", "path", "reason", "detail")
 def list_frames(clips: Mapping[str, Path], out: Path, options: FrameOptions, listed: Path | None) -> None:
     """Write the frames of clips; clips and frames that cannot be read go to `<out>.rejects.csv`."""
     indexed, rejects = frames.extract(clips, out.with_suffix(""), options, listed)
-    files.write_text(out.with_suffix(".rejects.csv"), tabular.to_csv(pd.DataFrame(rejects, columns=list(_REJECTS))))
+    write_rejects(out.with_suffix(".rejects.csv"), rejects)
     if clips and not any(one.frames for one in indexed):
         raise DataError(f"no clip has a readable frame; see the reasons in {out.with_suffix('.rejects.csv')}.")
     labels.write(out, indexed, {"step": "frames", "options": options.model_dump()})
     progress.say(
         f"video: {sum(len(one.frames) for one in indexed)} frames of {len(indexed)} clips, {len(rejects)} rejected"
     )
+
+
+def write_rejects(path: Path, rejects: Sequence[Mapping[str, str]]) -> None:
+    """Write a row for each clip or frame that cannot be read."""
+    files.write_text(path, tabular.to_csv(pd.DataFrame(rejects, columns=list(_REJECTS))))
 
 
 def find_motion(source: Path, out: Path, options: MotionOptions, truth: Path | None) -> None:
