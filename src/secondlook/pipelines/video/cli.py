@@ -101,8 +101,7 @@ def train(
     from secondlook.config.video import Training
     from secondlook.pipelines.video import steps
 
-    settings = parse_options(Training, options)
-    steps.train_round(labels, out, settings.round, settings.network, seed=settings.seed, threads=threads)
+    steps.train_round(labels, out, parse_options(Training, options), threads=threads)
 
 
 @app.command()
@@ -233,6 +232,9 @@ def evaluate(
         float,
         typer.Option(min=0, max=1, help="Boxes of the last round above this score count for recall and precision."),
     ] = 0.5,
+    held_out: Annotated[
+        str | None, typer.Option(help="Only clips whose names begin so, which no round has learned from.")
+    ] = None,
     summary: Annotated[
         Path | None, typer.Option(**FILE, help="Where to write summary.json; by default summary.json in --out.")
     ] = None,
@@ -246,4 +248,5 @@ def evaluate(
         if not sign or not name or not path:
             raise UsageError(f"--round: must be NAME=FILE, such as moving=labels.json, not `{one}`.")
         labels.setdefault(name, []).append(Path(path))
-    typer.echo(steps.evaluate_rounds(labels, truth, out, category or None, score=score, summary=summary))
+    counted = steps.Evaluated(category or None, score, held_out)
+    typer.echo(steps.evaluate_rounds(labels, truth, out, counted, summary))

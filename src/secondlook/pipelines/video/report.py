@@ -22,13 +22,17 @@ _HERE = Path(__file__).parent
 _COLOURS = dict(zip(KINDS, (SOFT, BLUE, AMBER, GREEN), strict=True))
 
 
-def write_page(out: Path, by_round: pd.DataFrame, precision: pd.DataFrame, last: Sequence[ClipLabels]) -> None:
+def write_page(
+    out: Path, by_round: pd.DataFrame, precision: pd.DataFrame, last: Sequence[ClipLabels], *, held_out: str | None
+) -> None:
     """Write the page; the same results give the same bytes."""
     context = {
         "rounds": by_round.to_dict("records"),
         "kinds": [kind for kind in KINDS if kind in set(by_round["kind"])],
         "precision": precision.to_dict("records"),
         "figures": FIGURES,
+        "clips": len(last),
+        "held_out": held_out,
         "ap_from": AP_FROM,
         "chart": _chart(by_round) if len(by_round) else "",
         "images": _images(last),

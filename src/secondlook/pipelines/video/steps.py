@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from secondlook.config.video import (
     GroupOptions,
     MergeOptions,
     MotionOptions,
-    RoundOptions,
     TrackOptions,
+    Training,
 )
 from secondlook.io import files, tabular
 from secondlook.jobs import cache, distributed
@@ -27,6 +27,19 @@ from secondlook.pipelines.video.labels import ClipLabels
 from secondlook.pipelines.video.report import write_page
 
 _REJECTS = ("clip", "path", "reason", "detail")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What an evaluation counts: classes of the truth (None: all), boxes above a score, and which clips."""
+
+    categories: Sequence[str] | None
+    score: float
+    held_out: str | None = None
+
+    def clips_of(self, clips: Sequence[ClipLabels]) -> list[ClipLabels]:
+        """Return the clips that are held out, or all if none are."""
+        return labels.apart(clips, self.held_out)[0 if self.held_out is None else 1]
 
 
 def list_frames(clips: Mapping[str, Path], out: Path, options: FrameOptions, listed: Path | None) -> None:
@@ -68,13 +81,12 @@ def group_pixels(source: Path, moving: Path, out: Path, options: GroupOptions) -
     _write(out, grouped, "group", options.model_dump())
 
 
-def train_round(
-    sources: Sequence[Path], out: Path, options: RoundOptions, network: DetectorOptions, *, seed: int, threads: int
-) -> None:
-    """Train one round on the labels of all clips."""
+def train_round(sources: Sequence[Path], out: Path, training: Training, *, threads: int) -> None:
+    """Train one round on the labels of all clips that are not held out."""
+    options, network = training.round, training.network
     settings: dict[str, Any] = {"round": options.model_dump(exclude={"resources"})}
     settings |= {"network": network.model_dump(exclude={"device"})}
-    settings |= {"seed": seed, "threads": threads}
+    settings |= {"seed": training.seed, "held_out": training.held_out, "threads": threads}
     settings |= {"computes_in": inference.numbers_of(network.precision, network.device)}
     start = [Path(network.weights)] if network.weights else []
     key = cache.key_of(settings, *sources, *start, code=train.__name__)
@@ -83,11 +95,13 @@ def train_round(
         not distributed.is_inside()
         and (count := distributed.wanted(options.processes, device, most=options.batch_size)) > 1
     ):
-        content = {"round": options.model_dump(mode="json"), "network": network.model_dump(mode="json"), "seed": seed}
-        arguments = ["--options", json.dumps(content), "--threads", str(threads)]
+        arguments = ["--options", training.model_dump_json(), "--threads", str(threads)]
         distributed.start(count, ["video", "train", *map(str, sources), "--out", str(out), *arguments])
         return
-    train.train(labels.read_all(sources), out, options, network, seed=seed, threads=threads, key=key)
+    clips, held = labels.apart(labels.read_all(sources), training.held_out)
+    if held:
+        progress.say(f"video: {len(held)} of {len(clips) + len(held)} clips are held out")
+    train.train(clips, out, options, network, seed=training.seed, threads=threads, key=key)
 
 
 def find_objects(
@@ -129,27 +143,27 @@ def evaluate_rounds(
     rounds: Mapping[str, Sequence[Path]],
     truth: Path,
     out: Path,
-    categories: Sequence[str] | None,
-    *,
-    score: float,
+    options: Evaluated,
     summary: Path | None = None,
 ) -> str:
     """Write `rounds.csv`, `ap.csv` and the page to folder `out`, and the summary; return recall per round as text.
 
     The summary goes to `summary`, or into `out` if none is given. Recall, precision and the page use the objects of the
-    last round above `score`; AP uses those above `evaluate.AP_FROM`.
+    last round above a score; AP uses those above `evaluate.AP_FROM`.
     """
-    reference = evaluate.mobile_only(labels.read_all(sorted(truth.glob("*.json"))), categories)
-    by_name = {name: labels.read_all(paths) for name, paths in rounds.items()}
+    reference = evaluate.mobile_only(labels.read_all(sorted(truth.glob("*.json"))), options.categories)
+    by_name = {name: options.clips_of(labels.read_all(paths)) for name, paths in rounds.items()}
     last = list(by_name)[-1]
     precision = evaluate.average_precision(by_name[last], reference)
-    by_name[last] = [one.above(score) for one in by_name[last]]
+    by_name[last] = [one.above(options.score) for one in by_name[last]]
     by_round = evaluate.of_rounds(by_name, reference)
     files.write_text(out / "rounds.csv", tabular.to_csv(by_round))
     files.write_text(out / "ap.csv", tabular.to_csv(precision))
-    write_page(out / "video.html", by_round, precision, by_name[last])
+    write_page(out / "video.html", by_round, precision, by_name[last], held_out=options.held_out)
     recall = by_round.pivot_table(index="round", columns="kind", values="recall", sort=False)
     figures = {
+        "clips": len(by_name[last]),
+        "held_out": options.held_out,
         "frames": sum(len(one.frames) for one in by_name[last]),
         "boxes": sum(len(row) for one in by_name[last] for row in one.found),
         "recall": {str(name): _figures(row) for name, row in recall.iterrows()},
