@@ -368,7 +368,7 @@ def test_a_clip_goes_from_frames_to_relabelled_objects(
     task = {
         # so few tracks teach nothing about others: frames of the same ones do
         "dataset": {"format": "coco", "path": "boxes.json", "images": ".", "group_by": "image"},
-        "classes": ["car", "person", "truck"],
+        "classes": ["car", "person", "van"],
         "reference": {"own_fraction": 0.5},
         "rehearsal": {"wrong_fraction": 0.3},
     }
