@@ -1,6 +1,8 @@
 """AP and AR of the last round of video: pycocotools' own figures, and those of moving and of standing things."""
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,21 @@ def test_figures_of_moving_and_of_standing_objects(
         kinds = table.loc[of]
         assert kinds.loc[["moving", "standing"], "AP"].tolist() == pytest.approx([moving, standing], abs=5e-3)
         assert kinds.loc[["all", "moving", "standing"], "n"].tolist() == [2, 1, 1]
+
+
+def test_the_page_shows_its_widest_table_whole(secondlook: Command, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("chromium is not installed")
+    evaluated(secondlook, tmp_path, [[MOVES, STANDS]], [[seen(MOVES, 0.9)]])
+    page = tmp_path / "out/video.html"
+    sizes = "[...document.querySelectorAll('.table')].map(t => t.scrollWidth - t.clientWidth).join()"
+    script = f"<script>onload = () => document.title = {sizes}</script></body>"
+    page.write_text(page.read_text(encoding="utf-8").replace("</body>", script), encoding="utf-8")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    flags += ["--window-size=1000,900", "--dump-dom"]
+    done = subprocess.run([browser, *flags, page.as_uri()], capture_output=True, text=True, timeout=120)
+    assert "<title>0,0</title>" in done.stdout, "no table is wider than its place"
 
 
 def test_truth_that_does_not_tell_has_no_rows_for_motion(secondlook: Command, tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_the_page_shows_every_overlay_in_a_browser(
     loaded = page.read_text(encoding="utf-8").replace(' loading="lazy"', "").replace("</body>", f"{script}</body>")
     page.write_text(loaded, encoding="utf-8")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
-    done = subprocess.run([browser, *flags, page.as_uri()], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([browser, *flags, page.as_uri()], capture_output=True, text=True, timeout=120)
     title = re.search(r"<title>(.*?)</title>", done.stdout)
     assert title is not None
     assert sorted(title[1].split(",")) == ["64"] * 3 + ["80"] * 3

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
@@ -12,7 +13,7 @@ from secondlook.io import files, imagefiles
 from secondlook.models import inference
 from secondlook.pages import render
 from secondlook.pipelines.video import detector, frames, labels, overlay, predict
-from secondlook.pipelines.video.labels import ClipLabels, Found, Frame
+from secondlook.pipelines.video.labels import ClipLabels
 from secondlook.pipelines.video.samples import read_frame
 from secondlook.pipelines.video.steps import write_rejects
 from secondlook.pixels import images
@@ -25,11 +26,9 @@ _QUALITY = 90
 
 @dataclass(frozen=True)
 class Shown:
-    """A frame on the page: the address of its overlay, its clip and number, its path and its objects."""
+    """A frame on the page: the address of its overlay, its path and the scores of its objects."""
 
     address: str
-    clip: str
-    frame: int
     path: str
     scores: Sequence[float]
 
@@ -89,14 +88,8 @@ def _overlays(clip: ClipLabels, out: Path) -> Iterator[Shown]:
         path = out / "overlays" / clip.clip / f"{place:06d}_{Path(frame.path).stem}.jpg"
         drawn = overlay.draw(read_frame(frame), frame, objects)
         files.write_bytes(path, images.encode(drawn, "jpeg", quality=_QUALITY))
-        yield _shown(path.relative_to(out), clip.clip, frame, objects)
-
-
-def _shown(path: Path, clip: str, frame: Frame, objects: Sequence[Found]) -> Shown:
-    from urllib.parse import quote
-
-    scores = [one.certainty for one in objects]
-    return Shown(quote(path.as_posix()), clip, frame.number, frame.path, scores)
+        address = quote(path.relative_to(out).as_posix())
+        yield Shown(address, frame.path, [one.certainty for one in objects])
 
 
 def _context(shown: Sequence[Shown], score: float, weights: Path) -> dict[str, Any]:
