@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import requests
 
-from common import arguments
+import common
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.io import records
 from secondlook.pixels import images
@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--objects", type=int, default=100_000)
     parser.add_argument("--decided", type=int, default=5000, help="decisions that are there before it starts")
-    args = arguments(parser, objects=2000, decided=200)
+    args = common.arguments(parser, objects=2000, decided=200)
     with tempfile.TemporaryDirectory() as folder:
         ids = write_results(Path(folder) / "bench", args.objects)
         write_decisions(Path(folder) / "decisions" / "bench", ids, args.decided)

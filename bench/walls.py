@@ -25,7 +25,8 @@ import pyarrow.parquet as pq
 import requests
 from playwright.sync_api import Page, sync_playwright
 
-from common import ROOT, arguments, run, skip
+import common
+from common import ROOT, run, skip
 
 SINGLE_S, SCAN_S, MARK_S = 1.5, 0.25, 1.0
 PASSES = {"single": 0.02, "wall": 0.05}  # shares of wrong proposals that the person lets pass
@@ -73,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=int, help="of the demo; by default as many as it has")
     parser.add_argument("--results", type=Path, help="of a demo that ran; by default it runs first")
-    args = arguments(parser, scenes=8)
+    args = common.arguments(parser, scenes=8)
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         skip("chromium is not installed")

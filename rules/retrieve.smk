@@ -14,6 +14,7 @@ OF_COMPLETION = NEEDS.resources_of(
 
 wildcard_constraints:
     recipe=one_of(RETRIEVE.recipes),
+    merged=one_of(RETRIEVE.options.merged),
     split="val|test",
 
 
@@ -188,6 +189,34 @@ rule retrieve_rank:
         "--vectors {input.vectors} --options {params.options:q} --threads {threads} > {log} 2>&1"
 
 
+# Recipes for one kind of query each: their lists together are one submission.
+rule retrieve_combine:
+    input:
+        index=RETRIEVE.index_files(),
+        parts=lambda wildcards: RETRIEVE.parts(wildcards.merged, wildcards.split),
+    output:
+        [f"{OF_RETRIEVE}/{{merged}}/{{split}}/{name}" for name in retrieve.RANKED],
+    log:
+        "logs/retrieve/{merged}/{split}.combine.log",
+    benchmark:
+        f"{OF_RETRIEVE}/benchmark/combine.{{merged}}.{{split}}.tsv"
+    conda:
+        "../envs/secondlook.yaml"
+    threads: 1
+    resources:
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(30),
+    params:
+        code=code("pipelines.retrieve.contest:combine"),
+        index=subpath(input[0], parent=True),
+        folder=subpath(output[0], parent=True),
+    message:
+        "retrieve: merge the {wildcards.split} lists of {wildcards.merged}"
+    shell:
+        "secondlook retrieve combine {params.index} {input.parts:q} --out {params.folder} "
+        "--split {wildcards.split} > {log} 2>&1"
+
+
 rule retrieve_ablate:
     input:
         index=RETRIEVE.index_files(),
@@ -246,7 +275,7 @@ rule retrieve_report:
 # The same with the variants of the ablation, each trained anew.
 rule retrieve_report_ablation:
     input:
-        RETRIEVE.reported(list(RETRIEVE.recipes)),
+        RETRIEVE.reported([*RETRIEVE.main(), *RETRIEVE.variants]),
     output:
         [f"{OF_RETRIEVE}/ablation/{name}" for name in retrieve.TABLES],
         summary=f"{OF_RETRIEVE}/ablation/summary.json",
@@ -264,7 +293,7 @@ rule retrieve_report_ablation:
         code=code("pipelines.retrieve.report"),
         results=subpath(input[0], ancestor=2),
         folder=subpath(output[0], parent=True),
-        recipes=list(RETRIEVE.recipes),
+        recipes=[*RETRIEVE.main(), *RETRIEVE.variants],
     message:
         "retrieve: compare the variants"
     shell:

@@ -431,7 +431,14 @@ CASES: dict[str, tuple[Callable[[Work], Work], Found, str]] = {
     "other folders in the names of images": (lambda work: renamed(work, lambda name: f"job/7/{name}"), but(), ""),
     "other endings of images": (lambda work: renamed(work, lambda name: f"{name.removesuffix('.jpg')}.PNG"), but(), ""),
     "the hash of an upload before the names": (lambda work: renamed(work, lambda name: f"3f2a91bc-{name}"), but(), ""),
-    "other names: the ids tell": (lambda work: renamed(work, lambda name: f"frame{len(name)}{name[0]}.jpg"), but(), ""),
+    "other names: the ids tell which images they mean": (
+        lambda work: renamed(
+            replace(work, boxes=[*work.boxes, Drawn(by_id(work, FIRST).image, (40, 30, 9, 9), "stop")]),
+            lambda name: f"frame-{name[-5]}-of-2.jpg",
+        ),
+        but(("new", "", "")),
+        "",
+    ),
     "an image of another dataset beside ours": (
         lambda work: Work({**work.sizes, "dog.jpg": (64, 48)}, [*work.boxes, Drawn("dog.jpg", (1, 1, 9, 9), "stop")]),
         but(("unmatched", "", "")),

@@ -12,6 +12,7 @@ from secondlook.base.yamlfile import Strict
 Counts = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
 RecipeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")]
 Slot = Literal["colour", "brand", "type"]
+Kind = Literal["vehicle", "pedestrian"]
 
 
 class DrawnTrack(Strict):
@@ -72,10 +73,12 @@ class ScratchClip(Strict):
 
 
 class ClipSource(Strict):
-    """Where a CLIP model comes from; exactly one key is given."""
+    """Where a CLIP model comes from: exactly one of `model`, `trained` and `scratch`."""
 
     model: str | None = None
-    """NAME/TAG of open_clip, `hf-hub:ID` or a local folder."""
+    """NAME/TAG of open_clip, `hf-hub:ID`, a local folder, or a file of open_clip's training (`epoch_5.pt`)."""
+    architecture: str | None = None
+    """For a file: its architecture, as open_clip names it (`ViT-L-14`), or a folder with `open_clip_config.json`."""
     trained: RecipeName | None = None
     """Name of another recipe whose trained model is used."""
     scratch: ScratchClip | None = None
@@ -85,6 +88,8 @@ class ClipSource(Strict):
     def _one_source(self) -> "ClipSource":
         if sum(value is not None for value in (self.model, self.trained, self.scratch)) != 1:
             raise ValueError("give one of `model` (a name or folder), `trained` (a recipe) and `scratch` (sizes)")
+        if self.architecture is not None and self.model is None:
+            raise ValueError("`architecture` is that of a file of weights; give the file as `model`")
         return self
 
 
@@ -155,12 +160,14 @@ class Thresholds(Strict):
 
 
 class CompletionOptions(Strict):
-    """How a frozen CLIP model fills the slots that vehicle labels do not name."""
+    """How a frozen CLIP model fills the slots that vehicle labels do not name, or a file of labels that are filled."""
 
     renamed: ClassVar[Mapping[str, str]] = {"look": "transform"}
 
-    source: ClipSource
+    source: ClipSource | None = None
     """The CLIP model."""
+    labels: str | None = None
+    """Instead of a model: labels that A3R completed (`augmented_*_label.txt`); of the other keys, `caption` counts."""
     transform: Transform = Transform(pad="none")
     """How an image becomes a square."""
     slots: list[Slot] = Field(["type", "colour"], min_length=1)
@@ -185,6 +192,12 @@ class CompletionOptions(Strict):
     """Where it computes: `cuda`, `cpu`, or `auto` for the GPU if there is one."""
     resources: Resources = Resources()
     """What each job requests: GPUs, CPUs, memory and time."""
+
+    @model_validator(mode="after")
+    def _model_or_labels(self) -> "CompletionOptions":
+        if (self.source is None) == (self.labels is None):
+            raise ValueError("give one of `source` (a model that completes) and `labels` (a file of completed labels)")
+        return self
 
 
 class RerankOptions(Strict):
@@ -230,6 +243,8 @@ class Recipe(Strict):
     """How the model is trained; left out, it is used as it is."""
     ranking: RankingOptions = RankingOptions()
     """How images are ranked."""
+    only: Kind | None = None
+    """Kind of rows that it learns from and of queries that it ranks images for; null is both."""
     encode_batch: int = Field(64, ge=1)
     """Images that are encoded at once; larger is faster and needs more memory."""
     device: Device = "auto"
@@ -243,6 +258,8 @@ class Recipe(Strict):
             raise ValueError("a model that is built here knows nothing before `train`")
         if self.train is None and self.complete is not None:
             raise ValueError("completed captions are for training; give `train` too")
+        if self.only == "pedestrian" and self.complete is not None:
+            raise ValueError("captions of pedestrians are not completed; remove `complete`")
         return self
 
 
@@ -257,6 +274,8 @@ class RetrieveOptions(Strict):
     """Label file of the test images, for the evaluation."""
     recipes: list[ShippedFile] = []
     """Recipe files to run."""
+    merged: dict[RecipeName, list[RecipeName]] = {}
+    """Merged submissions by name, each of a recipe with `only: vehicle` and one with `only: pedestrian`."""
     ablated: RecipeName | None = None
     """Recipe that `snakemake retrieve_ablation` varies."""
     ablation: dict[RecipeName, dict[str, object]] = {}

@@ -52,6 +52,11 @@ def open_clip_source(name: str) -> str:
 def create_open_clip(name: str, input_px: int | None) -> Any:
     """Return an open_clip model with its weights, for images of `input_px` where that is not its own size."""
     open_clip = without_compiler.load("open_clip")
+    if Path(name).is_file():
+        raise UsageError(
+            f"{name}: a file of weights does not say what model it is; `secondlook retrieve import {name} "
+            "--architecture NAME --out FOLDER` makes a folder of it."
+        )
     source = open_clip_source(name)
     tag = "" if ":" in source else name.partition("/")[2]
     if not tag and ":" not in source:

@@ -7,7 +7,7 @@ import typer
 
 from secondlook.base.errors import UsageError
 from secondlook.io.command_line import Options, OutFile, OutFolder, Threads
-from secondlook.io.destinations import FILE, require_apart
+from secondlook.io.destinations import FILE, require_apart, require_format
 
 app = typer.Typer(
     name="retrieve",
@@ -21,9 +21,21 @@ _RECIPE = 'The recipe as a YAML or JSON mapping, such as "$(cat workflow/retriev
 RecipeText = Annotated[str, typer.Option("--options", metavar="YAML", help=_RECIPE)]
 Index = Annotated[Path, typer.Argument(help="Folder that the step `index` wrote.")]
 Weights = Annotated[
-    Path | None, typer.Option(help="Folder that the step `train` wrote; by default the model of the recipe.")
+    Path | None,
+    typer.Option(
+        help="Folder that the step `train` wrote, or a file of open_clip's training (`epoch_5.pt`) of the recipe's "
+        "architecture; by default the model of the recipe."
+    ),
 ]
 Split = Annotated[str, typer.Option(metavar="train|val|test", help="Which split.")]
+Texts = Annotated[Path, typer.Option(help="File of query texts, one per line.")]
+GalleryPlace = Annotated[
+    Path, typer.Option("--gallery", help="Folder of the gallery images, or a file with their names.")
+]
+CompletedFile = Annotated[
+    Path | None, typer.Option(help="completed.parquet of the step `complete`, or augmented_*_label.txt of A3R.")
+]
+Rejects = Annotated[Path | None, typer.Option(**FILE, help="CSV to write, with a row per rejected line.")]
 VectorFile = Annotated[Path, typer.Option("--vectors", help="Output of the step `encode`.")]
 
 
@@ -76,7 +88,7 @@ def train(
     source: Index,
     out: OutFolder,
     options: RecipeText,
-    completed: Annotated[Path | None, typer.Option(help="completed.parquet of the step `complete`.")] = None,
+    completed: CompletedFile = None,
     threads: Threads = 1,
 ) -> None:
     """Train the model of a recipe; a killed training continues after its last epoch."""
@@ -123,6 +135,20 @@ def rank(
 
 
 @app.command()
+def combine(
+    source: Index,
+    parts: Annotated[list[Path], typer.Argument(help="submission.json of recipes for one kind of query each.")],
+    out: OutFolder,
+    split: Split,
+) -> None:
+    """Merge the lists of recipes for one kind of query each; write table, submission and score like `rank`."""
+    from secondlook.pipelines.retrieve import contest
+
+    _require_split(split)
+    typer.echo(contest.combine(source, split, parts, out))
+
+
+@app.command()
 def ablate(
     source: Index,
     out: OutFile,
@@ -160,18 +186,35 @@ def _require_split(split: str) -> None:
 
 
 def _recipe(options: str, weights: Path | None) -> Any:
-    from secondlook.config.retrieve import ClipSource, Recipe
+    from secondlook.config.retrieve import Recipe
     from secondlook.config.root import parse_options
+    from secondlook.pipelines.retrieve.clip import with_weights
 
     recipe = parse_options(Recipe, options)
-    return recipe.model_copy(update={"source": ClipSource(model=str(weights))}) if weights else recipe
+    return recipe.model_copy(update={"source": with_weights(recipe.source, weights)}) if weights else recipe
+
+
+@app.command("import")
+def import_weights(
+    weights: Annotated[Path, typer.Argument(help="File of open_clip's training, such as epoch_5.pt.")],
+    out: OutFolder,
+    architecture: Annotated[
+        str, typer.Option(help="Its model, as open_clip names it (ViT-L-14), or a folder with open_clip_config.json.")
+    ],
+) -> None:
+    """Turn a file of open_clip's training into a folder of weights and config that works wherever a model is named."""
+    from secondlook.pipelines.retrieve import recipe_steps
+
+    typer.echo(recipe_steps.import_weights(weights, out, architecture), err=True)
 
 
 @app.command()
 def check(
-    labels: Annotated[Path, typer.Argument(help="Label file of the track: image$attributes$text.")],
+    labels: Annotated[
+        Path, typer.Argument(help="Label file of the track (image$attributes$text), or A3R's augmented_*_label.txt.")
+    ],
     images: Annotated[Path | None, typer.Option(help="Folder of the images; each row must have one.")] = None,
-    rejects: Annotated[Path | None, typer.Option(**FILE, help="CSV to write, with a row per rejected line.")] = None,
+    rejects: Rejects = None,
 ) -> None:
     """Read a label file and print what it contains; each rejected row has a reason."""
     from secondlook.pipelines.retrieve import steps
@@ -180,15 +223,65 @@ def check(
 
 
 @app.command()
+def labels(
+    source: Annotated[Path, typer.Argument(help="completed.parquet, or augmented_*_label.txt of A3R.")],
+    out: OutFile,
+    rejects: Rejects = None,
+) -> None:
+    """Write completed labels in the other layout: `.parquet` as the step `complete`, any other ending as A3R."""
+    from secondlook.pipelines.retrieve import steps
+
+    require_apart([out, rejects], [source])
+    require_format(out, ".parquet")
+    typer.echo(steps.convert_labels(source, out, rejects), err=True)
+
+
+@app.command()
+def pairs(
+    source: Index,
+    out: OutFile,
+    split: Split = "train",
+    completed: CompletedFile = None,
+    caption: Annotated[
+        str | None,
+        typer.Option(metavar="YAML", help="How completed captions are written; by default like A3R, the bare phrase."),
+    ] = None,
+) -> None:
+    """Write images and captions for open_clip's own training: filepath, a tab, title."""
+    from secondlook.config.retrieve import CaptionForm
+    from secondlook.config.root import parse_options
+    from secondlook.pipelines.retrieve import recipe_steps
+
+    _require_split(split)
+    require_format(out, ".csv")
+    form = parse_options(CaptionForm, caption) if caption else CaptionForm(article="none", full_stop=False)
+    typer.echo(recipe_steps.write_pairs(source, split, out, completed, form), err=True)
+
+
+@app.command()
 def validate(
     submission: Annotated[Path, typer.Argument(help="The submission file.")],
-    texts: Annotated[Path, typer.Option(help="File of query texts, one per line.")],
-    gallery: Annotated[Path, typer.Option(help="Folder of the gallery images, or a file with their names.")],
+    texts: Texts,
+    gallery: GalleryPlace,
 ) -> None:
     """Check a submission: order and texts of the queries, and ten distinct gallery images for each."""
     from secondlook.pipelines.retrieve import steps
 
     typer.echo(steps.validate(submission, texts, gallery))
+
+
+@app.command()
+def merge(
+    parts: Annotated[list[Path], typer.Argument(help="Submissions, each with the lists of some of the queries.")],
+    texts: Texts,
+    gallery: GalleryPlace,
+    out: OutFile,
+) -> None:
+    """Merge submissions, such as those for vehicles and for pedestrians, in the order of the queries."""
+    from secondlook.pipelines.retrieve import steps
+
+    require_apart([out], parts)
+    typer.echo(steps.merge(parts, texts, gallery, out))
 
 
 @app.command()

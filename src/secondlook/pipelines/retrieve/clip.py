@@ -14,7 +14,7 @@ from secondlook.base.arrays import Pixels
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.retrieve import ClipSource, ScratchClip, Transform
 from secondlook.io import files, tensorfile
-from secondlook.models import inference, without_compiler
+from secondlook.models import inference, training_files, without_compiler
 from secondlook.models.checkpoints import create_open_clip, open_clip_source
 from secondlook.models.features import to_unit
 from secondlook.pipelines.retrieve.transforms import square_of
@@ -119,16 +119,53 @@ def _loaded(source: ClipSource, device: "torch.device", seed: int) -> Clip:
         )
     if source.scratch is not None:
         return _built(source.scratch, device, seed)
-    name = str(source.model)
-    model = create_open_clip(name, None).to(device)
+    name = architecture_of(source)
+    model = training_files.create(Path(str(source.model)), name) if is_file(source) else create_open_clip(name, None)
+    model = model.to(device)
+    return Clip(model, open_clip.get_tokenizer(open_clip_source(name)), _about(model, name), device)
+
+
+def is_file(source: ClipSource) -> bool:
+    """Whether a source is a file of open_clip's training; raises UsageError for one without its architecture."""
+    if Path(str(source.model)).is_dir() and source.architecture is not None:
+        raise UsageError(
+            f"{source.model}: a folder says what model it is; remove `architecture: {source.architecture}`."
+        )
+    if Path(str(source.model)).is_file() and source.architecture is None:
+        raise UsageError(
+            f"{source.model}: a file of weights does not say what model it is; give `architecture` beside `model`, "
+            "the `--model` of its training (`params.txt` of open_clip names it)."
+        )
+    return source.architecture is not None
+
+
+def architecture_of(source: ClipSource) -> str:
+    """Return the name by which open_clip knows the model of a source, without its weights where they are a file."""
+    return str(source.architecture if is_file(source) else source.model)
+
+
+def with_weights(source: ClipSource, weights: Path) -> ClipSource:
+    """Return the source of weights: a folder, or a file of open_clip's training with the architecture of `source`."""
+    if not weights.is_file():
+        return ClipSource(model=str(weights))
+    if source.model is None:
+        raise UsageError(
+            f"{weights}: a file of weights needs a recipe that names its architecture; "
+            "give `source: {model: FILE, architecture: NAME}`."
+        )
+    name = architecture_of(source)
+    plain = name if Path(name).is_dir() or ":" in name else name.partition("/")[0]
+    return ClipSource(model=str(weights), architecture=plain)
+
+
+def _about(model: Any, name: str) -> dict[str, Any]:
+    """Return the config of a model in the format of open_clip."""
     folder = Path(name)
     if folder.is_dir():
-        about = json.loads((folder / ABOUT).read_bytes())
-    else:
-        visual = model.visual
-        transform = {"mean": list(visual.image_mean), "std": list(visual.image_std)}
-        about = {"model_cfg": open_clip.get_model_config(open_clip_source(name)), "preprocess_cfg": transform}
-    return Clip(model, open_clip.get_tokenizer(open_clip_source(name)), about, device)
+        return dict(json.loads((folder / ABOUT).read_bytes()))
+    transform = {"mean": list(model.visual.image_mean), "std": list(model.visual.image_std)}
+    config = without_compiler.load("open_clip").get_model_config(open_clip_source(name))
+    return {"model_cfg": config, "preprocess_cfg": transform}
 
 
 def _built(sizes: ScratchClip, device: "torch.device", seed: int) -> Clip:

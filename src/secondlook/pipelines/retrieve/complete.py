@@ -212,6 +212,11 @@ def doubts(trial: Trial, rows: Sequence[Labelled], scale: float) -> pd.DataFrame
     return wrong
 
 
+def no_doubts() -> pd.DataFrame:
+    """Return the table of `doubts` without a row."""
+    return pd.DataFrame(columns=["image", "slot", "label", "label_probability", "looks_like", "probability"])
+
+
 # --- the whole step -----------------------------------------------------------------------------------------------
 
 
@@ -242,7 +247,7 @@ def complete(rows: Sequence[Labelled], vectors: Vectors, clip: Clip, options: Co
         figures.append(accuracy(measured, scales[slot], thresholds[slot]) if trial.seen else {"slot": slot, "n": 0})
         wrong += [doubts(trial, rows, scales[slot])] if trial.seen else []
     filled = _filled(rows, vectors, bank, options, (scales, thresholds))
-    return Completion(filled, pd.DataFrame(figures), pd.concat(wrong) if wrong else pd.DataFrame())
+    return Completion(filled, pd.DataFrame(figures), pd.concat(wrong) if wrong else no_doubts())
 
 
 def _settings(trial: Trial, start: float, options: CompletionOptions) -> tuple[float, float]:

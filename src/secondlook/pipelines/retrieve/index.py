@@ -3,15 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.io import files, imagefiles, parquetfile, tabular
+from secondlook.pipelines.retrieve.augmented import Completed
 from secondlook.pipelines.retrieve.track import Kind, Refusal, Row, read_labels, read_queries
 
 SPLITS = ("train", "val", "test")
+Labels = TypeVar("Labels", Row, Completed)
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,15 @@ def images_in(folder: Path) -> list[str]:
 
 def labelled(labels: Path, there: Sequence[str], folder: Path) -> tuple[list[Row], list[Refusal]]:
     """Return the rows of a label file whose image exists, and the refused ones."""
-    rows, refused = read_labels(labels)
+    return with_image(*read_labels(labels), there, folder)
+
+
+def with_image(
+    rows: Sequence[Labels], refused: Sequence[Refusal], there: Sequence[str], folder: Path
+) -> tuple[list[Labels], list[Refusal]]:
+    """Return the rows whose image is `there`, and the refused ones with those that have none."""
     names = set(there)
+    refused = list(refused)
     refused += [
         Refusal(row.line, "no_image", f"{row.image} is not in {folder}", row.image)
         for row in rows
@@ -114,11 +124,19 @@ def _known(row: Row | None, text: str) -> tuple[str | None, str | None]:
 
 
 def _write_rejects(path: Path, refused: Mapping[str, Sequence[Refusal]]) -> None:
-    rows = [{"split": split, **asdict(one)} for split, found in refused.items() for one in found]
-    columns = ["split", *(one.name for one in fields(Refusal))]
-    files.write_text(path, tabular.to_csv(pd.DataFrame(rows, columns=columns)))
-    if rows:
-        progress.say(f"retrieve: {len(rows)} rows refused, each with its reason in {path}")
+    tables = []
+    for split, found in refused.items():
+        tables.append(as_rejects(found))
+        tables[-1].insert(0, "split", split)
+    table = pd.concat([one for one in tables if len(one)] or tables[:1])
+    files.write_text(path, tabular.to_csv(table))
+    if len(table):
+        progress.say(f"retrieve: {len(table)} rows refused, each with its reason in {path}")
+
+
+def as_rejects(refused: Sequence[Refusal]) -> pd.DataFrame:
+    """Return refused rows as a table: line, reason, detail, row."""
+    return pd.DataFrame([asdict(one) for one in refused], columns=[one.name for one in fields(Refusal)])
 
 
 def read_table(folder: Path, split: str, what: str) -> pd.DataFrame:

@@ -29,6 +29,13 @@ class Queries:
     kinds: list[str]
     vectors: Vectors
 
+    def of(self, only: str | None) -> "Queries":
+        """Return the queries of a kind, or all."""
+        if only is None:
+            return self
+        own = [kind == only for kind in self.kinds]
+        return Queries([kind for kind in self.kinds if kind == only], self.vectors[own])
+
 
 def encode_queries(clip: Clip, texts: Sequence[str], kinds: Sequence[str], form: CaptionForm) -> Queries:
     """Write query texts in a form and encode them."""
@@ -36,18 +43,20 @@ def encode_queries(clip: Clip, texts: Sequence[str], kinds: Sequence[str], form:
     return Queries(list(kinds), clip.of_texts(phrases))
 
 
-def rank(queries: Queries, gallery: Gallery, options: RankingOptions) -> Ranked:
+def rank(queries: Queries, gallery: Gallery, options: RankingOptions, only: str | None = None) -> Ranked:
     """Return the places in the gallery of the best ten images of each query, (queries, 10), and their scores.
 
-    Equal scores are sorted by name. Queries of a kind with fewer than ten images are ranked over all images. Raises
-    DataError for a gallery of fewer than ten images.
+    `only` ranks images for the queries of one kind; the others still tell the kinds of images apart. Equal scores are
+    sorted by name. Queries of a kind with fewer than ten images are ranked over all images. Raises DataError for a
+    gallery of fewer than ten images.
     """
     if len(gallery.names) < NAMES:
         raise DataError(f"the gallery has {len(gallery.names)} images; a list needs {NAMES}.")
     order = np.argsort(np.array(gallery.names), kind="stable")
+    kinds = kinds_of(queries, gallery.vectors) if options.filter_kind else None
+    queries = queries.of(only)
     places = np.zeros((len(queries.kinds), NAMES), np.int64)
     scores = np.zeros((len(queries.kinds), NAMES), np.float32)
-    kinds = kinds_of(queries, gallery.vectors) if options.filter_kind else None
     for kind in dict.fromkeys(queries.kinds if kinds is not None else [""]):
         rows = np.array([number for number, one in enumerate(queries.kinds) if kind in ("", one)], dtype=np.int64)
         chosen = order if kinds is None else order[kinds[order] == KINDS.index(kind)]

@@ -2,73 +2,108 @@
 
 import functools
 import json
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.base.yamlfile import merged
-from secondlook.config.retrieve import CaptionForm, CompletionOptions, RankingOptions, Recipe
+from secondlook.config.retrieve import (
+    CaptionForm,
+    ClipSource,
+    CompletionOptions,
+    RankingOptions,
+    Recipe,
+    Transform,
+)
 from secondlook.io import files, parquetfile, tabular
 from secondlook.jobs import cache, distributed
 from secondlook.models import inference
 from secondlook.models.checkpoints import revision_of
+from secondlook.pipelines.retrieve import augmented
 from secondlook.pipelines.retrieve import clip as clips
-from secondlook.pipelines.retrieve import submission
 from secondlook.pipelines.retrieve.clip import Clip, Gallery
+from secondlook.pipelines.retrieve.contest import Contest, of_kind, write_lists
 from secondlook.pipelines.retrieve.index import read_table
 from secondlook.pipelines.retrieve.phrases import written
-from secondlook.pipelines.retrieve.ranking import Queries, as_table, encode_queries, rank
-from secondlook.pipelines.retrieve.scores import score_queries
+from secondlook.pipelines.retrieve.ranking import KINDS, as_table
 from secondlook.pipelines.retrieve.train import Learner, train
 from secondlook.pipelines.retrieve.vehicles import article_of, parse_vehicle
 
+if TYPE_CHECKING:
+    from secondlook.pipelines.retrieve.complete import Completion
+
 
 def complete(index: Path, out: Path, options: CompletionOptions, batch: int, *, threads: int) -> str:
-    """Write `completed.parquet`, `accuracy.csv` and `doubts.csv` of the vehicles of the training split to `out`."""
+    """Write `completed.parquet`, `accuracy.csv` and `doubts.csv` of the vehicles of the training split to `out`.
+
+    Where the options name a file of completed labels, those are taken; a `rejects.csv` then has the refused ones.
+    """
     from secondlook.pipelines.retrieve import complete as completion
-    from secondlook.pipelines.retrieve.complete import Labelled
+    from secondlook.pipelines.retrieve import published
 
     inference.make_deterministic(0, threads)
     table = read_table(index, "train", "images")
     vehicles = table[table["kind"] == "vehicle"]
     rows = [
-        Labelled(image, parse_vehicle(key), text)
+        completion.Labelled(image, parse_vehicle(key), text)
         for image, key, text in vehicles[["image", "key", "text"]].itertuples(index=False)
     ]
-    clip = clips.load(options.source, options.transform, inference.pick_device(options.device))
-    vectors = clip.of_images([Path(path) for path in vehicles["path"]], options.transform, batch, threads=threads)
-    completed = completion.complete(rows, vectors, clip, options)
+    if options.source is None:
+        completed = published.complete(rows, Path(str(options.labels)), out / "rejects.csv")
+    else:
+        clip = clips.load(options.source, options.transform, inference.pick_device(options.device))
+        paths = [Path(path) for path in vehicles["path"]]
+        vectors = clip.of_images(paths, options.transform, batch, threads=threads)
+        completed = completion.complete(rows, vectors, clip, options)
+    return _write_completion(out, completed)
+
+
+def _write_completion(out: Path, completed: "Completion") -> str:
     parquetfile.write_frame(out / "completed.parquet", completed.rows)
     files.write_text(out / "accuracy.csv", tabular.to_csv(completed.accuracy))
     doubts = tabular.to_csv(completed.doubts, digits=17)  # the page sorts them by probability
     files.write_text(out / "doubts.csv", doubts)
-    changed = int((completed.rows["known"] != completed.rows["completed"]).sum())
+    rows = completed.rows
+    changed = int((rows["known"] != rows["completed"]).sum())
     progress.say(f"retrieve: {changed} of {len(rows)} vehicle labels are completed, {len(completed.doubts)} look wrong")
     return str(completed.accuracy.to_string(index=False, float_format="%.3f"))
 
 
 def pairs_of(index: Path, completed: Path | None, recipe: Recipe) -> tuple[list[Path], list[str]]:
     """Return the images of the training split and the caption of each; completed if `completed` is given."""
-    table = read_table(index, "train", "images")
-    phrases: dict[str, str] = {}
-    if completed is not None:
-        rows = parquetfile.read_frame(completed)
-        phrases = dict(zip(rows["image"], rows["completed"], strict=True))
+    form = recipe.complete.caption if recipe.complete is not None else None
+    table = of_kind(read_table(index, "train", "images"), recipe.only)
+    return _pairs(table, completed if form else None, form or CaptionForm())
+
+
+def _pairs(table: pd.DataFrame, completed: Path | None, form: CaptionForm) -> tuple[list[Path], list[str]]:
+    phrases = augmented.phrases_of(completed) if completed is not None else {}
     captions = [
-        _caption(text, kind, phrases.get(image), recipe)
+        _caption(text, phrases[image], form) if kind == "vehicle" and image in phrases else text
         for image, kind, text in table[["image", "kind", "text"]].itertuples(index=False)
     ]
     return [Path(path) for path in table["path"]], captions
 
 
-def _caption(text: str, kind: str, phrase: str | None, recipe: Recipe) -> str:
-    if phrase is None or kind != "vehicle" or recipe.complete is None:
-        return text
-    return written(f"{article_of(text)}{phrase}.", kind, recipe.complete.caption)
+def _caption(text: str, phrase: str, form: CaptionForm) -> str:
+    return written(f"{article_of(text)}{phrase}.", "vehicle", form)
+
+
+def write_pairs(index: Path, split: str, out: Path, completed: Path | None, form: CaptionForm) -> str:
+    """Write images and captions as open_clip's training reads them: `filepath`, a tab, `title`."""
+    paths, captions = _pairs(read_table(index, split, "images"), completed, form)
+    if None in captions:
+        raise DataError(
+            f"{index}: the images of {split} have no captions; take train or val, or index it with --truth."
+        )
+    table = pd.DataFrame({"filepath": [path.as_posix() for path in paths], "title": captions})
+    files.write_text(out, table.to_csv(sep="\t", index=False, lineterminator="\n"))
+    return f"{len(table)} pairs of {split}, {len(set(captions))} captions, written to {out}"
 
 
 def train_recipe(index: Path, completed: Path | None, out: Path, recipe: Recipe, *, threads: int) -> None:
@@ -99,43 +134,22 @@ def train_recipe(index: Path, completed: Path | None, out: Path, recipe: Recipe,
 def _key_of(index: Path, completed: Path | None, recipe: Recipe, threads: int) -> str:
     settings = {"recipe": recipe.model_dump(mode="json", exclude={"resources", "device"}), "threads": threads}
     settings |= {"revision": revision_of(recipe.source.model) if recipe.source.model else None}
+    settings |= {"architecture": revision_of(recipe.source.architecture) if recipe.source.architecture else None}
     if recipe.train is not None:
         settings |= {"computes_in": inference.numbers_of(recipe.train.precision, recipe.device)}
     tables = [index / f"{split}_{name}.parquet" for split in ("train", "val") for name in ("images", "queries")]
     return cache.key_of(settings, *tables, *([completed] if completed else []), code=__name__)
 
 
-@dataclass(frozen=True)
-class _Contest:
-    """The queries and images of a split, and how ranked lists are scored."""
-
-    queries: pd.DataFrame
-    images: pd.DataFrame
-
-    @classmethod
-    def of(cls, index: Path, split: str) -> "_Contest":
-        return cls(read_table(index, split, "queries"), read_table(index, split, "images"))
-
-    @property
-    def texts(self) -> list[str]:
-        return list(self.queries["text"])
-
-    def encoded(self, clip: Clip, form: CaptionForm) -> Queries:
-        return encode_queries(clip, self.texts, self.queries["kind"].tolist(), form)
-
-    def scores(self, names: list[list[str]]) -> pd.DataFrame:
-        return score_queries(self.queries, self.images, names)
-
-
 def _scorer(index: Path, recipe: Recipe, threads: int) -> Callable[[Clip], dict[str, float]]:
     """Return the function that scores a model on the validation split, without re-ranking."""
-    contest = _Contest.of(index, "val")
+    contest = Contest.of(index, "val", recipe.only)
     options = RankingOptions(query=recipe.ranking.query, filter_kind=recipe.ranking.filter_kind)
     paths, names = [Path(path) for path in contest.images["path"]], contest.images["image"].tolist()
 
     def method(clip: Clip) -> dict[str, float]:
         gallery = Gallery(names, clip.of_images(paths, recipe.transform, recipe.encode_batch, threads=threads))
-        places, _ = rank(contest.encoded(clip, options.query), gallery, options)
+        places, _ = contest.ranked(contest.encoded(clip, options.query), gallery, options)
         mean = contest.scores(gallery.named(places)).iloc[0]
         return {name: float(mean[name]) for name in ("official", "clean", "per_min")}
 
@@ -161,18 +175,23 @@ def rank_split(index: Path, split: str, vectors: Path, out: Path, recipe: Recipe
     Only queries whose relevant images are known are scored. Returns the score as text.
     """
     inference.make_deterministic(0, threads)
-    contest, gallery = _Contest.of(index, split), Gallery.read(vectors)
-    if not contest.texts:
-        raise DataError(f"{index}: the split {split} has no queries.")
+    contest, gallery = Contest.of(index, split, recipe.only), Gallery.read(vectors)
+    if not len(contest.own):
+        raise DataError(f"{index}: the split {split} has no {recipe.only or ''} queries.".replace("  ", " "))
     clip = clips.load(recipe.source, recipe.transform, inference.pick_device(recipe.device))
-    best = rank(contest.encoded(clip, recipe.ranking.query), gallery, recipe.ranking)
-    names = gallery.named(best[0])
-    parquetfile.write_frame(out / "topk.parquet", as_table(contest.queries["line"].tolist(), gallery.names, best))
-    ranked = list(zip(contest.texts, names, strict=True))
-    submission.write(out / "submission.json", ranked, contest.texts, set(gallery.names))
-    scores = contest.scores(names)
-    files.write_text(out / "score.csv", tabular.to_csv(scores))
-    return str(scores.to_string(index=False, float_format="%.4f"))
+    best = contest.ranked(contest.encoded(clip, recipe.ranking.query), gallery, recipe.ranking)
+    lines = contest.own["line"].tolist()
+    parquetfile.write_frame(out / "topk.parquet", as_table(lines, gallery.names, best))
+    return write_lists(out, contest, gallery.named(best[0]))
+
+
+def import_weights(weights: Path, out: Path, architecture: str) -> str:
+    """Write a file of open_clip's training as a folder that open_clip reads as `local-dir:`; return what it was."""
+    source = ClipSource(model=str(weights), architecture=architecture)
+    clip = clips.load(source, Transform(), inference.pick_device("cpu"))
+    tensors = clip.model.state_dict()
+    clips.save(clip, tensors, out)
+    return f"{weights}: {len(tensors)} tensors of {architecture}, written to {out}"
 
 
 # --- the effect of each switch ------------------------------------------------------------------------------------
@@ -204,12 +223,12 @@ def variants(options: RankingOptions) -> Iterator[tuple[str, str, RankingOptions
 def ablate(index: Path, split: str, vectors: Path, out: Path, recipe: Recipe, *, threads: int) -> str:
     """Write the effect of each switch of the ranking on a split, changed one at a time, to `out` (CSV)."""
     inference.make_deterministic(0, threads)
-    contest, gallery = _Contest.of(index, split), Gallery.read(vectors)
+    contest, gallery = Contest.of(index, split, recipe.only), Gallery.read(vectors)
     clip = clips.load(recipe.source, recipe.transform, inference.pick_device(recipe.device))
     encoded = functools.cache(functools.partial(contest.encoded, clip))  # most switches leave the texts as they are
     rows = []
     for switch, position, options in variants(recipe.ranking):
-        places, _ = rank(encoded(options.query), gallery, options)
+        places, _ = contest.ranked(encoded(options.query), gallery, options)
         scores = contest.scores(gallery.named(places))
         rows.append({"switch": switch, "position": position, **_by_kind(scores)})
     table = pd.DataFrame(rows)
@@ -220,7 +239,7 @@ def ablate(index: Path, split: str, vectors: Path, out: Path, recipe: Recipe, *,
 
 
 def _by_kind(scores: pd.DataFrame) -> dict[str, float]:
-    """Return the means over all queries in three forms, and the clean one of each kind."""
+    """Return the means over all queries in three forms, and the clean one of each kind, NaN where there is none."""
     whole = scores[scores["form"] == ""].set_index("kind")[["clean", "official", "per_min"]].astype(float)
-    of_kind = {str(kind): float(value) for kind, value in whole["clean"].drop("all").items()}
+    of_kind = {kind: float(whole["clean"].get(kind, math.nan)) for kind in KINDS}
     return {**{name: float(whole[name].loc["all"]) for name in ("clean", "official", "per_min")}, **of_kind}

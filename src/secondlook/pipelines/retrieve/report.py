@@ -96,8 +96,19 @@ def _summary(
         own = learned[learned["recipe"] == recipe]
         before = {"before_training": float(own.iloc[0]["clean"]), "epochs": len(own) - 1} if len(own) else {}
         slots = tabular.to_rows(completion[completion["recipe"] == recipe])
-        of_recipe[recipe] = {**splits, **before, "completion": [_known(slot, ["recipe"]) for slot in slots]}
+        of_recipe[recipe] = {
+            **splits,
+            **before,
+            **_only(scores[scores["recipe"] == recipe]),
+            "completion": [_known(slot, ["recipe"]) for slot in slots],
+        }
     return {"recipes": of_recipe, "chance": {split: tabular.known(value) for split, value in chance.items()}}
+
+
+def _only(scores: pd.DataFrame) -> dict[str, str]:
+    """Return the kind of the queries that a recipe ranks, if it is one: its scores are not those of all queries."""
+    kinds = sorted(set(scores["kind"]) - {"all"})
+    return {"only": kinds[0]} if len(kinds) == 1 else {}
 
 
 def _figures(row: dict[str, Any]) -> dict[str, Any]:
@@ -132,6 +143,7 @@ def _queries(results: Path, recipe: str) -> list[dict[str, Any]]:
     queries = read_table(results / "index", "test", "queries")
     table = read_table(results / "index", "test", "images").set_index("image")
     top = parquetfile.read_frame(results / recipe / "test/topk.parquet")
+    queries = queries[queries["line"].isin(top["line"])]
     chosen = queries.iloc[np.linspace(0, len(queries) - 1, min(SHOWN, len(queries))).astype(int)]
     return [
         {
@@ -167,9 +179,9 @@ def _as_text(summary: dict[str, Any]) -> str:
         val, test = (figures.get(split, {}) for split in ("val", "test"))
         low, high = _shown(test.get("clean_low")), _shown(test.get("clean_high"))
         before = _shown(figures.get("before_training"))
+        name = f"{recipe} ({figures['only']}s)" if "only" in figures else recipe
         lines.append(
-            f"{recipe:<28}{_shown(val.get('clean')):>8}{_shown(test.get('clean')):>8}"
-            f"{f'{low} to {high}':>18}{before:>17}"
+            f"{name:<28}{_shown(val.get('clean')):>8}{_shown(test.get('clean')):>8}{f'{low} to {high}':>18}{before:>17}"
         )
     lines.append(
         f"{'lists drawn at random':<28}" + "".join(f"{_shown(value):>8}" for value in summary["chance"].values())

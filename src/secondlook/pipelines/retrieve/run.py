@@ -1,10 +1,10 @@
 """The retrieval pipeline for Snakemake: its description, and the recipes, paths and options of its rules."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel
 
@@ -12,7 +12,7 @@ from secondlook.base import yamlfile
 from secondlook.base.errors import UsageError
 from secondlook.base.resources import Resources
 from secondlook.base.yamlfile import KeyPath, merged
-from secondlook.config.retrieve import ClipSource, Recipe, RetrieveOptions
+from secondlook.config.retrieve import ClipSource, Kind, Recipe, RetrieveOptions
 from secondlook.config.root import Config
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.run import Run
@@ -61,6 +61,8 @@ class RetrieveRun:
         }
         for name, recipe in recipes.items():
             _require_trained(every[name][0], recipe, recipes)
+        for name, parts in options.merged.items():
+            _require_both_kinds(name, parts, recipes)
         return cls(options, recipes, tuple(variants), results)
 
     @property
@@ -79,8 +81,12 @@ class RetrieveRun:
         return f"{self.folder}/index"
 
     def main(self) -> list[str]:
-        """Return the recipes of the config without the variants of the ablation."""
-        return [name for name in self.recipes if name not in self.variants]
+        """Return the recipes of the config without the variants of the ablation, then the merged submissions."""
+        return [*(name for name in self.recipes if name not in self.variants), *self.options.merged]
+
+    def parts(self, merged: str, split: str) -> list[str]:
+        """Return the submissions that are merged."""
+        return [f"{self.folder}/{part}/{split}/submission.json" for part in self.options.merged[merged]]
 
     def index_files(self) -> list[str]:
         """Return the tables of images and queries."""
@@ -108,14 +114,17 @@ class RetrieveRun:
         return [f"{self.folder}/{recipe}/complete/{COMPLETED[0]}"] if self.recipes[recipe].complete else []
 
     def completed_by(self, recipe: str) -> str | None:
-        """Return the name or folder of the frozen model that completes the captions of a recipe."""
+        """Return the name or folder of the frozen model, or the file, that completes the captions of a recipe."""
         options = self.recipes[recipe].complete
-        return options.source.model if options else None
+        if options is None or options.source is None:
+            return options.labels if options else None
+        return options.source.model
 
     def frozen_files(self, recipe: str) -> list[str]:
         """Return the file of the frozen model that completes the captions of a recipe, if it is trained here."""
         options = self.recipes[recipe].complete
-        return self.trained_files(options.source.trained) if options and options.source.trained else []
+        trained = options.source.trained if options and options.source else None
+        return self.trained_files(trained) if trained else []
 
     def _placed(self, source: ClipSource) -> dict[str, Any]:
         """Return a source with a trained recipe replaced by its folder."""
@@ -142,7 +151,8 @@ class RetrieveRun:
         if options is None:
             raise UsageError(f"recipe {recipe}: has no section `complete`.")
         content = options.model_dump(mode="json", exclude={"resources"})
-        return json.dumps({**content, "source": self._placed(options.source)}, sort_keys=True)
+        source = self._placed(options.source) if options.source else None
+        return json.dumps({**content, "source": source}, sort_keys=True)
 
     def resources(self, recipe: str) -> Resources:
         """Return the resources of the jobs of a recipe."""
@@ -171,7 +181,10 @@ class RetrieveRun:
         paths = self.index_files()
         for name in names:
             folder = f"{self.folder}/{name}"
-            paths += [f"{folder}/{split}/score.csv" for split in ("val", "test")] + [f"{folder}/ablation.csv"]
+            paths += [f"{folder}/{split}/score.csv" for split in ("val", "test")]
+            if name in self.options.merged:
+                continue
+            paths += [f"{folder}/ablation.csv"]
             paths += [f"{folder}/train/metrics.csv"] if self.is_trained(name) else []
             paths += [f"{folder}/complete/{table}" for table in COMPLETED[1:]] if self.completed(name) else []
         return paths
@@ -185,11 +198,26 @@ class RetrieveRun:
 
 
 def _require_trained(path: str, recipe: Recipe, recipes: Mapping[str, Recipe]) -> None:
-    sources = [recipe.source, *([recipe.complete.source] if recipe.complete else [])]
-    for trained in (source.trained for source in sources if source.trained is not None):
+    for trained in (source.trained for source in _sources_of(recipe) if source.trained is not None):
         if trained not in recipes or recipes[trained].train is None:
             have = ", ".join(name for name, one in recipes.items() if one.train) or "none"
             raise UsageError(f"{path}: `trained: {trained}` is not a recipe that trains a model (available: {have}).")
+
+
+def _require_both_kinds(name: str, parts: Sequence[str], recipes: Mapping[str, Recipe]) -> None:
+    """Raise UsageError unless the queries of each kind belong to one of the recipes that are merged."""
+    if name in recipes:
+        raise UsageError(f"config: `retrieve.merged.{name}`: a recipe has this name; choose another.")
+    for part in parts:
+        if part not in recipes:
+            raise UsageError(f"config: `retrieve.merged.{name}`: `{part}` is not a recipe of `retrieve.recipes`.")
+        if recipes[part].only is None:
+            raise UsageError(f"config: `retrieve.merged.{name}`: `{part}` ranks both kinds; give it `only`.")
+    for kind in get_args(Kind):
+        having = [part for part in parts if recipes[part].only == kind]
+        if len(having) != 1:
+            found = " and ".join(having) or "no recipe"
+            raise UsageError(f"config: `retrieve.merged.{name}`: {found} with `only: {kind}`; give one.")
 
 
 def _describe(run: Run) -> Iterator[str]:
@@ -209,7 +237,8 @@ def _describe(run: Run) -> Iterator[str]:
 def _data(run: Run) -> list[str]:
     options = run.config.retrieve
     needed = () if options.drawn is not None else (options.data, options.truth)
-    return [path for path in needed if path is not None]
+    completed = (recipe.complete.labels for recipe in _of(run).recipes.values() if recipe.complete)
+    return [path for path in (*needed, *completed) if path is not None]
 
 
 def _paths(config: Config) -> Iterator[tuple[KeyPath, str | None]]:
@@ -220,11 +249,22 @@ def _paths(config: Config) -> Iterator[tuple[KeyPath, str | None]]:
 def _checkpoints(run: Run) -> "Iterator[Checkpoint]":
     from secondlook.config.labelers.base import Checkpoint
 
-    for recipe in _of(run).recipes.values():
-        sources = [recipe.source, *([recipe.complete.source] if recipe.complete else [])]
-        for name in (source.model for source in sources if source.model is not None):
-            if not Path(name).exists():
-                yield Checkpoint("open_clip", name)
+    for source in _sources(_of(run)):
+        if source.model is not None and source.architecture is None and not Path(source.model).exists():
+            yield Checkpoint("open_clip", source.model)
+
+
+def _weights(run: Run) -> Iterator[str]:
+    return (source.model for source in _sources(_of(run)) if source.model and source.architecture)
+
+
+def _sources(run: RetrieveRun) -> Iterator[ClipSource]:
+    for recipe in run.recipes.values():
+        yield from _sources_of(recipe)
+
+
+def _sources_of(recipe: Recipe) -> list[ClipSource]:
+    return [recipe.source, *([recipe.complete.source] if recipe.complete and recipe.complete.source else [])]
 
 
 def _of(run: Run) -> RetrieveRun:
@@ -240,6 +280,7 @@ PIPELINE = Pipeline(
     paths=_paths,
     checkpoints=_checkpoints,
     data=_data,
+    weights=_weights,
     packages=lambda _: ("torch", "open_clip"),
     resources=lambda run: _of(run).all_resources(),
 )

@@ -2,36 +2,53 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
 from secondlook.base.errors import DataError
 from secondlook.io import files, tabular
-from secondlook.pipelines.retrieve import submission
-from secondlook.pipelines.retrieve.index import images_in, labelled
+from secondlook.pipelines.retrieve import augmented, submission
+from secondlook.pipelines.retrieve.index import Labels, as_rejects, images_in, with_image
 from secondlook.pipelines.retrieve.scores import score_queries
 from secondlook.pipelines.retrieve.track import Refusal, read_labels, read_queries
 
 
 def check_labels(path: Path, images: Path | None, rejects: Path | None) -> str:
-    """Summarise a label file as text; refused rows and rows without an image go to `rejects`."""
-    rows, refused = read_labels(path) if images is None else labelled(path, images_in(images), images)
+    """Summarise a label file, or completed labels, as text; refused rows and rows without an image go to `rejects`."""
+    counts: Counter[tuple[str, ...]]
+    if augmented.is_augmented(path):
+        completed, refused = _found(*augmented.read_augmented(path), images)
+        counts = Counter(("vehicle", f"{row.known.form} -> {row.completed.form}") for row in completed)
+    else:
+        rows, refused = _found(*read_labels(path), images)
+        counts = Counter((row.kind, row.form) for row in rows)
     _write_rejects(rejects, refused)
-    counts = Counter((row.kind, row.form) for row in rows)
-    lines = [f"{path}: {len(rows)} rows, {len(refused)} refused"]
-    lines += [f"  {kind:<11}{form:<18}{count:>8}" for (kind, form), count in sorted(counts.items())]
+    lines = [f"{path}: {counts.total()} rows, {len(refused)} refused"]
+    width = max(18, *(len(form) + 1 for _, form in counts), 0)
+    lines += [f"  {kind:<11}{form:<{width}}{count:>8}" for (kind, form), count in sorted(counts.items())]
     lines += [
         f"  refused: {reason} {count}" for reason, count in sorted(Counter(one.reason for one in refused).items())
     ]
     return "\n".join(lines)
 
 
+def _found(rows: list[Labels], refused: list[Refusal], images: Path | None) -> tuple[list[Labels], list[Refusal]]:
+    return (rows, refused) if images is None else with_image(rows, refused, images_in(images), images)
+
+
+def convert_labels(path: Path, out: Path, rejects: Path | None) -> str:
+    """Write completed labels in the other layout, which the ending of `out` says; refused rows go to `rejects`."""
+    table, refused = augmented.read_table(path)
+    augmented.write_table(out, table)
+    _write_rejects(rejects, refused)
+    return f"{path}: {len(table)} rows written to {out}, {len(refused)} refused"
+
+
 def _write_rejects(path: Path | None, refused: Sequence[Refusal]) -> None:
     if path is not None:
-        table = pd.DataFrame([asdict(one) for one in refused], columns=[field.name for field in fields(Refusal)])
-        files.write_text(path, tabular.to_csv(table))
+        files.write_text(path, tabular.to_csv(as_rejects(refused)))
 
 
 def gallery_of(place: Path) -> set[str]:
@@ -46,11 +63,25 @@ def gallery_of(place: Path) -> set[str]:
 
 def validate(path: Path, texts: Path, gallery: Path) -> str:
     """Check a submission against the query file and the gallery; raise DataError at the first mistake."""
-    queries, refused = read_queries(texts)
+    lines = _texts_of(texts)
+    submission.check(submission.read(path), lines, gallery_of(gallery), str(path))
+    return f"{path}: {len(lines)} queries in order, {submission.NAMES} distinct images of the gallery each"
+
+
+def merge(parts: Sequence[Path], texts: Path, gallery: Path, out: Path) -> str:
+    """Write one submission from those of recipes for one kind of query each, checked against queries and gallery."""
+    lines = _texts_of(texts)
+    names = submission.merged(parts, lines)
+    submission.write(out, list(zip(lines, names, strict=True)), lines, gallery_of(gallery))
+    return f"{out}: {len(lines)} queries from {len(parts)} submissions"
+
+
+def _texts_of(path: Path) -> list[str]:
+    """Return the query texts of a file; raise DataError at the first that is none."""
+    queries, refused = read_queries(path)
     if refused:
-        raise DataError(f"{texts}:{refused[0].line}: {refused[0].detail}.")
-    submission.check(submission.read(path), [query.text for query in queries], gallery_of(gallery), str(path))
-    return f"{path}: {len(queries)} queries in order, {submission.NAMES} distinct images of the gallery each"
+        raise DataError(f"{path}:{refused[0].line}: {refused[0].detail}.")
+    return [query.text for query in queries]
 
 
 def score(path: Path, labels: Path, out: Path | None) -> str:

@@ -1,6 +1,7 @@
 """The submission file: ten images for each query line, in the order of the queries."""
 
 import json
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,52 @@ def _entry(path: Path, number: int, entry: Any) -> Ranked:
     if not isinstance(text, str) or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise DataError(f"{path}: entry {number} has no `text` and list `image_names`.")
     return text, names
+
+
+def merged(parts: Sequence[Path], texts: Sequence[str]) -> list[list[str]]:
+    """Return the image names for each query text, from submissions that have the lists of some of the queries each.
+
+    Lines with equal texts get the lists of these in their order. Raises DataError for a query in several parts or in
+    none, and for an entry that is no query.
+    """
+    lists, wanted = [_by_text(path) for path in parts], Counter(texts)
+    for path, of_text in zip(parts, lists, strict=True):
+        if unknown := [text for text in of_text if text not in wanted]:
+            raise DataError(f"{path}: {unknown[0]!r}{_and_more(unknown)} is not among the queries; remove the entry.")
+    left = {text: iter(_lists_of(text, count, parts, lists)) for text, count in wanted.items()}
+    return [next(left[text]) for text in texts]
+
+
+def _lists_of(
+    text: str, count: int, parts: Sequence[Path], lists: Sequence[dict[str, list[list[str]]]]
+) -> list[list[str]]:
+    """Return the lists of a query text from the one part that has it."""
+    having = [place for place, of_text in enumerate(lists) if text in of_text]
+    if not having:
+        raise DataError(
+            f"{', '.join(map(str, parts))}: none has the query {text!r}; give the submission that ranks images for it."
+        )
+    if len(having) > 1:
+        names = " and ".join(str(parts[place]) for place in having)
+        raise DataError(f"{names}: both have the query {text!r}; each query belongs to one of them.")
+    found = lists[having[0]][text]
+    if len(found) != count:
+        raise DataError(
+            f"{parts[having[0]]}: has {len(found)} entries for the query {text!r}, which has {count} lines; each line "
+            "needs one."
+        )
+    return found
+
+
+def _by_text(path: Path) -> dict[str, list[list[str]]]:
+    lists: dict[str, list[list[str]]] = {}
+    for text, names in read(path):
+        lists.setdefault(text, []).append(names)
+    return lists
+
+
+def _and_more(names: Sequence[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
 
 
 def check(ranked: Sequence[Ranked], texts: Sequence[str], gallery: Collection[str], where: str) -> None:

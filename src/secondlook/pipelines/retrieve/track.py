@@ -11,10 +11,17 @@ from secondlook.pipelines.retrieve.pedestrians import known_bits, parse_bits
 from secondlook.pipelines.retrieve.vehicles import bare, parse_vehicle
 
 Kind = Literal["vehicle", "pedestrian"]
-Reason = Literal["fields", "bad_name", "duplicate_image", "no_image", "bits", "unknown_words", "empty_text", "caption"]
+# fmt: off
+Reason = Literal[
+    "fields", "bad_name", "duplicate_image", "no_image", "bits", "unknown_words", "empty_text", "caption",
+    "no_vehicle", "changed_label",
+]
+# fmt: on
 Parsed = TypeVar("Parsed")
 FIELDS = 3
+COMPLETED_FIELDS = 4  # of files with completed labels
 _BIT_FIELD = re.compile(r"[01](?:\s*,\s*[01])+")
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _NAME = re.compile(r"[^/\\$]+\.(?:jpg|jpeg|png)", re.IGNORECASE)
 
 
@@ -52,7 +59,9 @@ class Refusal:
     row: str
 
 
-class _RefusedError(ValueError):
+class RefusedError(ValueError):
+    """A row that cannot be read, with its reason."""
+
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
@@ -60,70 +69,93 @@ class _RefusedError(ValueError):
 
 def read_labels(path: Path) -> tuple[list[Row], list[Refusal]]:
     """Read a label file; the attributes of a row determine its kind."""
+    return read_rows(path, once_each(label_of, lambda row: row.image))
+
+
+def once_each(parse: Callable[[int, str], Parsed], image_of: Callable[[Parsed], str]) -> Callable[[int, str], Parsed]:
+    """Return `parse`, which then refuses a row of an image that an earlier row has."""
     seen: set[str] = set()
 
-    def parsed(number: int, line: str) -> Row:
-        row = _label(number, line)
-        if row.image in seen:
-            raise _RefusedError("duplicate_image", f"an earlier row already has {row.image}")
-        seen.add(row.image)
+    def parsed(number: int, line: str) -> Parsed:
+        row = parse(number, line)
+        image = image_of(row)
+        if image in seen:
+            raise RefusedError("duplicate_image", f"an earlier row already has {image}")
+        seen.add(image)
         return row
 
-    return _read(path, parsed)
+    return parsed
 
 
 def read_queries(path: Path) -> tuple[list[Query], list[Refusal]]:
     """Read a file of query texts, one per line: vehicle phrases, or captions of pedestrians."""
-    return _read(path, _query)
+    return read_rows(path, _query)
 
 
-def _read(path: Path, parse: Callable[[int, str], Parsed]) -> tuple[list[Parsed], list[Refusal]]:
+def read_rows(path: Path, parse: Callable[[int, str], Parsed]) -> tuple[list[Parsed], list[Refusal]]:
+    """Return what `parse` makes of each line, and the lines for which it raised RefusedError.
+
+    It gets the number of a line and the line as it stands, with its end and the byte order mark of the file.
+    """
     rows: list[Parsed] = []
     refused: list[Refusal] = []
     for number, line in _lines(path):
         try:
             rows.append(parse(number, line))
-        except _RefusedError as error:
-            refused.append(Refusal(number, error.reason, str(error), line))
+        except RefusedError as error:
+            refused.append(Refusal(number, error.reason, str(error), without_end(line)))
     return rows, refused
+
+
+def without_end(line: str) -> str:
+    """Return a line without its end, and without the byte order mark of the file."""
+    return line.removeprefix("\ufeff").rstrip("\r\n")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({error}).") from error
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip() or number <= text.count("\n"):
-            yield number, line.rstrip("\r")
+    for number, line in enumerate(_LINE.findall(text), start=1):
+        if line.strip() or line.endswith(("\r", "\n")):
+            yield number, line
 
 
-def _label(number: int, line: str) -> Row:
-    parts = line.split("$", FIELDS - 1)
+def label_of(number: int, line: str) -> Row:
+    """Return the row of a line; raises RefusedError for one that is no label."""
+    parts = without_end(line).split("$", FIELDS - 1)
     if len(parts) != FIELDS or "$" in parts[-1]:
-        raise _RefusedError("fields", f"needs `image$attributes$text`, has {line.count('$') + 1} fields")
+        raise RefusedError("fields", f"needs `image$attributes$text`, has {line.count('$') + 1} fields{_hint(line)}")
     image, attributes, text = (part.strip() for part in parts)
     if not _NAME.fullmatch(image):
-        raise _RefusedError("bad_name", f"`{image}` is not an image name")
+        raise RefusedError("bad_name", f"`{image}` is not an image name")
     if not text:
-        raise _RefusedError("empty_text", "the text is empty")
+        raise RefusedError("empty_text", "the text is empty")
     if _BIT_FIELD.fullmatch(attributes):
         try:
             bits = parse_bits(attributes)
         except ValueError as error:
-            raise _RefusedError("bits", str(error)) from error
+            raise RefusedError("bits", str(error)) from error
         return Row(number, image, "pedestrian", "bits", ",".join(map(str, bits)), text)
     try:
         vehicle = parse_vehicle(attributes)
     except ValueError as error:
-        raise _RefusedError("unknown_words", f"`{attributes}`: {error}") from error
+        raise RefusedError("unknown_words", f"`{attributes}`: {error}") from error
     return Row(number, image, "vehicle", vehicle.form, vehicle.phrase, text)
 
 
+def _hint(line: str) -> str:
+    """Return what to do with a row of the files that A3R released."""
+    is_completed = line.count("$") + 1 == COMPLETED_FIELDS
+    return " (completed labels go to `complete: {labels: FILE}` of a recipe)" if is_completed else ""
+
+
 def _query(number: int, line: str) -> Query:
+    line = without_end(line)
     text = line.strip()
     if not text:
-        raise _RefusedError("empty_text", "the text is empty")
+        raise RefusedError("empty_text", "the text is empty")
     try:
         parse_vehicle(text)
         return Query(number, "vehicle", line)
@@ -132,5 +164,5 @@ def _query(number: int, line: str) -> Query:
             known_bits(text)
         except ValueError as error:
             why = f"`{bare(text)[:60]}`: {of_vehicle}; nor is it a caption: {error}"
-            raise _RefusedError("caption", why) from error
+            raise RefusedError("caption", why) from error
     return Query(number, "pedestrian", line)

@@ -108,7 +108,8 @@ def read_back(file: File, results: Path) -> tuple[HandedOver, list[Submitted]]:
     """Return what was handed over and what became of it; raise DataError for a file that has nothing to do with it."""
     submissions = [_Read.of(one) for one in formats.submissions(_dataset(file))]
     handed_over = HandedOver.read(_sent_file(file, results, submissions))
-    matcher = _Matcher(file, handed_over, _unsent(results, handed_over), _people(submissions))
+    stated = [name for one in submissions for name in one.images]
+    matcher = _Matcher(file, handed_over, _unsent(results, handed_over), _people(submissions), stated)
     submitted = [row for one in submissions for row in matcher.submitted(one)]
     if not matcher.answered:
         raise DataError(_nothing(file.path, submissions, submitted))
@@ -124,7 +125,7 @@ def _dataset(file: File) -> Dataset:
         raise DataError(
             f"{path}: is no {endings} file, nor a folder or zip with one such file; give the exported file."
         )
-    return Dataset(path=str(path), format=file.formats[ending], images=str(file.path.parent))
+    return Dataset(path=str(path), format=file.formats[ending], images=str(file.path))
 
 
 def _sent_file(file: File, results: Path, submissions: Sequence[_Read]) -> Path:
@@ -145,7 +146,6 @@ def _sent_file(file: File, results: Path, submissions: Sequence[_Read]) -> Path:
         raise DataError(
             f"{file.path}: comes from the batch {chosen}, which is not in {results / SENT}; give the results it is of."
         )
-
     return path
 
 
@@ -184,24 +184,28 @@ def _nothing(path: Path, submissions: Sequence[_Read], submitted: Sequence[Submi
 
 @dataclass
 class _Matcher:
-    """Tells what became of the objects of a batch; `answered` are the images on which somebody submitted something."""
+    """Tells what became of the objects of a batch.
+
+    `stated` are the names of images in the file, `answered` the images on which somebody submitted something.
+    """
 
     file: File
     handed_over: HandedOver
     unsent: Mapping[str, Mapping[str, Box]]
     people: set[str]
+    stated: Sequence[str]
     answered: set[str] = field(default_factory=set)
 
     @cached_property
     def _names(self) -> ImageNames:
-        return ImageNames(Path("/"), uploads=True, listed=list(self.handed_over.by_image))
+        return ImageNames(Path("/"), lambda: self.stated, uploads=True, listed=list(self.handed_over.by_image))
 
     @cached_property
     def _stems(self) -> Mapping[str, str | None]:
         """The image of each name without its ending; None where it is that of several."""
         found: dict[str, str | None] = {}
         for path in self.handed_over.by_image:
-            stem = PurePosixPath(path).with_suffix("").as_posix()
+            stem = _stem(path)
             found[stem] = None if stem in found else path
         return found
 
@@ -216,21 +220,23 @@ class _Matcher:
 
     def image(self, name: str) -> str | None:
         """Return the path of the image that a name means, also with other folders or another ending; None for none."""
-        for names, stated in ((self._names, name), (self._stem_names, PurePosixPath(name).with_suffix("").as_posix())):
-            try:
-                found = names.find(stated)
-            except RefusedError:
-                continue
-            return found if names is self._names else self._stems[found]
-        return None
+        try:
+            return self._names.find(name)
+        except RefusedError as refusal:
+            if refusal.reason != "missing_image":
+                return None
+        try:
+            return self._stems[self._stem_names.find(_stem(name))]
+        except RefusedError:
+            return None
 
     def submitted(self, one: _Read) -> Iterator[Submitted]:
         """Yield what a submission did to the objects of its images, and the rows that cannot be matched."""
-        found = {name: self.image(name) for name in one.images}
+        found = self._images(one)
         boxes: dict[str, list[Came]] = {path: [] for path in found.values() if path is not None}
         for item in one.objects:
             try:
-                image, came = self._came(item, found)
+                image, came = self._came(item, found[item.image])
             except RefusedError as error:
                 yield self._unmatched(one, error.at(item.image, item.source_id))
             else:
@@ -242,21 +248,30 @@ class _Matcher:
             for change in compare(self.handed_over.by_image[image], came_here, self.unsent.get(image, {})):
                 yield self._row(one, change, image)
 
-    def _came(self, item: SourceObject, found: Mapping[str, str | None]) -> tuple[str, Came]:
-        """Return an object as a box on an image that was handed over; raise RefusedError where it is none.
+    def _images(self, one: _Read) -> dict[str, str | None]:
+        """Return the image that each name means; one of a name that means none is that of the ids on it, if not there.
 
-        `found` are the paths of images by their names. An image of another name is that of the id of the object, unless
-        that one is in the file itself.
+        None where neither tells.
         """
+        found = {name: self.image(name) for name in one.images}
+        here, meant = set(found.values()), dict[str, Counter[str]]()
+        for item in one.objects:
+            if found[item.image] is None and (own := self._claimed(item)) in self.handed_over.rows:
+                meant.setdefault(item.image, Counter())[str(self.handed_over.rows[str(own)]["image_path"])] += 1
+        for name, counts in meant.items():
+            found[name] = next((path for path, _ in counts.most_common() if path not in here), None)
+        return found
+
+    def _claimed(self, item: SourceObject) -> str | None:
+        """Return the id that an object claims: that of its notes, or of its region, whichever was handed over."""
+        stated = [item.attributes.get(name) for name in (ID, REGION)]
+        return next((name for name in stated if name in self.handed_over.rows), stated[0] or None)
+
+    def _came(self, item: SourceObject, image: str | None) -> tuple[str, Came]:
+        """Return an object as a box on an image that was handed over; raise RefusedError where it is none."""
         batch = item.attributes.get(BATCH)
         if batch and batch != self.handed_over.batch:
             raise RefusedError("not_selected", f"it was handed over with the batch {batch}; import that with --sent")
-        stated = [item.attributes.get(name) for name in (ID, REGION)]
-        own = next((name for name in stated if name in self.handed_over.rows), None)
-        image = found[item.image]
-        if image is None and own is not None:
-            meant = str(self.handed_over.rows[own]["image_path"])
-            image = None if meant in found.values() else meant
         if image is None:
             raise RefusedError(
                 "unknown_image", f"`{item.image}` is the name of no image that was handed over, or of several"
@@ -268,7 +283,7 @@ class _Matcher:
             width, height = self.handed_over.sizes[image]
             box = (box[0] * width, box[1] * height, box[2] * width, box[3] * height)
         label = _class_of(item.label, self.handed_over.taxonomy)
-        return image, Came(item.source_id, box, label, own or stated[0] or None)
+        return image, Came(item.source_id, box, label, self._claimed(item))
 
     def _unmatched(self, one: _Read, refusal: RefusedError) -> Submitted:
         change = Change("unmatched", reason=f"{refusal.reason}: {refusal.detail}")
@@ -296,6 +311,10 @@ class _Matcher:
             if image not in self.answered:
                 reason = why.get(image, _NOT_IN_FILE)
                 yield from (Submitted(Change("not_returned", sent, reason=reason), image) for sent in objects)
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix(PurePosixPath(name).suffix)
 
 
 def _class_of(label: str | None, taxonomy: Taxonomy) -> str | None:
