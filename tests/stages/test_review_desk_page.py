@@ -57,6 +57,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
 def sit_down(page: Page, office: Office, view: str, name: str = "ann") -> None:
     """Open a view of the desk as somebody."""
     page.add_init_script(f"localStorage.setItem('secondlook:reviewer', '{name}')")
+    page.add_init_script("localStorage.setItem('secondlook:settings', '{\"size\": 160}')")  # few at a time
     page.goto(f"{office.address}review.html#{view}")
     page.wait_for_selector(".cell" if view in {"wall", "random"} else "#main[data-id]")
 
