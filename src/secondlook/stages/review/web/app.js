@@ -56,7 +56,7 @@ const App = (() => {
 
   const visit = (cards, back) => {
     open("single");
-    Single.start("visit", cards, (left) => { Single.released(); open("wall"); back(left); });
+    Single.start("visit", cards, (left) => { Single.released(); open("wall"); Pace.came(); back(left); });
   };
 
   const parse = () => {
@@ -89,8 +89,11 @@ const App = (() => {
     return Boolean(event.target.closest("button, a, summary")) && (event.key === "Enter" || event.key === " ");
   };
 
+  const MAY_BE_HELD = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "[", "]"]); // they only move and zoom
+
   const onKey = (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || find("help").open || isNative(event)) return;
+    if (event.repeat && !MAY_BE_HELD.has(event.key)) { event.preventDefault(); return; }
     if (event.key === "?") find("help").showModal();
     else if (!views[view].key(event)) return;
     event.preventDefault();

@@ -51,6 +51,6 @@ const Marks = (() => {
 
   return {
     begin: (all, onChange) => { cells = all; changed = onChange; }, toggle, range, move, label, toggleStack, choices, reset, clear, forget, decides,
-    at: () => at, go: (index) => { at = place(index); }, all: () => marks, count: () => cells().filter((card) => marks.has(card.id)).length,
+    at: () => at, go: (index) => { at = place(index); }, all: () => marks, has: (card) => marks.has(card.id), count: () => cells().filter((card) => marks.has(card.id)).length,
   };
 })();

@@ -25,6 +25,8 @@ const Words = (() => {
     allDone: "all done", underAMinute: "under a minute left", minutes: (count) => `about ${Math.round(count)} min left`,
     matching: (count) => `${number(count)} match`,
     undone: (count) => `Undone: ${many(count, "decision", "decisions")}.`, nothingToUndo: "There is nothing to undo.",
+    tooSoon: "Too soon: this has only just come up. Look, then decide.",
+    markedWrong: "You marked this proposal as wrong: choose a class, or X.",
     needName: "Type your name first: each decision bears it.",
     saved: "saved", saving: (count) => `saving ${number(count)}…`,
     unsent: (count, why) => `not saved (${number(count)}): ${why}`,

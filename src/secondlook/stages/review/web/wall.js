@@ -42,6 +42,7 @@ const Wall = (() => {
     clock.begin();
     App.say("");
     draw();
+    Pace.came();
     Supply.prefetch(capacity(), cards);
     if (!cards.length) again();
   };
@@ -155,6 +156,7 @@ const Wall = (() => {
   const accept = () => {
     const reviewer = App.person();
     if (!reviewer || !screen.cards.length || screen.busy || screen.waiting) return;
+    if (Pace.isTooSoon()) { App.say(Words.tooSoon); return; }
     const choices = Marks.choices();
     if (choices.length) App.kept(Decisions.take(choices, { view: "wall", seconds: clock.seconds(), reviewer }));
     const visits = kept();
@@ -197,7 +199,7 @@ const Wall = (() => {
     screen.turn += 1;
     const marks = new Map(gone.filter(({ card, decision }) => decision.label !== card.proposal)
       .map(({ card, decision }) => [card.id, decision.view === "wall" ? decision.label : null]));
-    return put(gone.map(({ card }) => card), marks).then(() => App.say(Words.undone(gone.length)));
+    return put(gone.map(({ card }) => card), marks).then(Pace.wanted).then(() => App.say(Words.undone(gone.length)));
   };
 
   // --- keys
