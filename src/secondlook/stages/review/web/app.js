@@ -106,7 +106,7 @@ const App = (() => {
   const begin = () => {
     if (token) Server.open(token, Person.name);
     if (token) Outbox.open(`${data.task}:${data.key}`, token, drawSaved);
-    Decisions.open(data, token);
+    Decisions.open(data, token, () => { progress(); views[view].refresh(); });
     Classes.begin(data);
     Disk.open(data);
     Single.begin(data, source);

@@ -90,6 +90,12 @@ const Single = (() => {
     Panel.track(look);
   };
 
+  const drawMarked = (card) => {
+    const isWrong = Boolean(card) && isMarked(card);
+    if (isWrong) find("accept").disabled = true;
+    Dom.write("marked-wrong", isWrong ? Words.markedWrong : "");
+  };
+
   const show = () => {
     const card = current();
     find("main").hidden = !card;
@@ -99,8 +105,7 @@ const Single = (() => {
     if (!card) return;
     const isNew = open.shown !== card.id;
     Panel.facts(card, open.at + 1);
-    if (isMarked(card)) find("accept").disabled = true;
-    Dom.write("marked-wrong", isMarked(card) ? Words.markedWrong : "");
+    drawMarked(card);
     if (isNew || !open.look) { open.look = null; clock.begin(); Pace.came(); Crop.show(card); drawLook(card, null); }
     else drawLook(card, open.look.look);
     Classes.draw(picker(card));
@@ -233,5 +238,12 @@ const Single = (() => {
 
   const waiting = () => { if (isDesk && !open.list.some(isOpen)) refill(); }; // others may have given objects back
 
-  return { begin, start, key, held: () => open.list.filter(isOpen).map((card) => card.id), released, waiting };
+  const refresh = () => { // another tab of this page has decided
+    const card = current();
+    if (card) Panel.facts(card, open.at + 1);
+    drawMarked(card);
+    drawRest();
+  };
+
+  return { begin, start, refresh, key, held: () => open.list.filter(isOpen).map((card) => card.id), released, waiting };
 })();

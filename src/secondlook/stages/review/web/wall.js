@@ -238,5 +238,12 @@ const Wall = (() => {
     for (const [id, action] of Object.entries(clicks)) find(id).addEventListener("click", () => { find("grid").focus(); action(); });
   };
 
-  return { begin, start, key, clear, held: () => [...kept(), ...Supply.waiting()].map((card) => card.id) };
+  const refresh = () => { // another tab of this page has decided
+    if (screen.busy || screen.waiting || !screen.cards.length) return;
+    if (!kept().length) next();
+    else if (find("grid").children.length !== cells().length) draw();
+    else drawMarks();
+  };
+
+  return { begin, start, refresh, key, clear, held: () => [...kept(), ...Supply.waiting()].map((card) => card.id) };
 })();
