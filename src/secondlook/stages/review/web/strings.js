@@ -46,6 +46,8 @@ const Words = (() => {
       card.reason, Words.size(card)].join(" · "),
     cell: (card, mark) => [card.proposal ?? "no proposal", mark, card.stack ? `stack of ${card.stack + 1}` : ""].filter(Boolean).join(", "),
     marked: (label) => (label === null ? "wrong, no class yet" : label === "" ? "cannot tell" : `wrong: ${label}`),
+    labelled: (count, name) => `${many(count, "object", "objects")}: ${name === "" ? "cannot tell" : name}.`,
+    markFirst: "Mark what is wrong first, then choose its class.",
     accepted: (count) => `${many(count, "object", "objects")} decided. U takes the screen back.`,
     visits: (count) => `${many(count, "marked object has", "marked objects have")} no class yet: choose one for each.`,
     noWall: "No object is left for a wall of this kind.", others: "Other walls",

@@ -35,10 +35,10 @@ const Wall = (() => {
     again();
   };
 
-  const put = async (cards, marks = new Map()) => {
+  const put = async (cards) => {
     screen.thumbnails = await source.thumbnails(cards.filter(onWall).map((card) => card.id));
     Object.assign(screen, { cards, waiting: false });
-    Marks.reset(marks);
+    Marks.reset();
     clock.begin();
     App.say("");
     draw();
@@ -94,7 +94,6 @@ const Wall = (() => {
       const gone = new Set(seen.slice(count));
       Supply.back([...gone]);
       screen.cards = screen.cards.filter((card) => !gone.has(card));
-      Marks.forget(gone);
     } else if (seen.length < count) {
       await extend(count - seen.length, turn);
     }
@@ -145,7 +144,8 @@ const Wall = (() => {
   const drawClasses = () => Classes.draw(picker());
 
   const label = (name) => {
-    Marks.label(name);
+    const count = Marks.label(name);
+    App.say(count ? Words.labelled(count, name) : Words.markFirst);
     Classes.used(name);
     find("grid").focus();
     drawClasses();
@@ -197,9 +197,8 @@ const Wall = (() => {
     if (same) Supply.back(kept());
     else turnTo(part, part === "random" ? null : first.card.proposal);
     screen.turn += 1;
-    const marks = new Map(gone.filter(({ card, decision }) => decision.label !== card.proposal)
-      .map(({ card, decision }) => [card.id, decision.view === "wall" ? decision.label : null]));
-    return put(gone.map(({ card }) => card), marks).then(Pace.wanted).then(() => App.say(Words.undone(gone.length)));
+    for (const { card, decision } of gone) if (decision.view === "wall") Marks.restore(card, decision.label);
+    return put(gone.map(({ card }) => card)).then(Pace.wanted).then(() => App.say(Words.undone(gone.length)));
   };
 
   // --- keys
