@@ -38,6 +38,10 @@ const App = (() => {
   const at = (hash) => {
     const [name, ...rest] = hash.split("=");
     history.replaceState(null, "", `#${name}${rest.length ? `=${encodeURIComponent(rest.join("="))}` : ""}`);
+    for (const tab of document.querySelectorAll("nav.tabs a")) {
+      if (tab.hash === `#${name}`) tab.setAttribute("aria-current", "page");
+      else tab.removeAttribute("aria-current");
+    }
   };
 
   const go = (hash) => { at(hash); route(); };
@@ -59,6 +63,13 @@ const App = (() => {
     Single.start("visit", cards, (left) => { Single.released(); open("wall"); Pace.came(); back(left); });
   };
 
+  const undoScreen = () => { // a screen comes back on its wall
+    const visited = Single.visited();
+    Single.released();
+    open("wall");
+    Wall.undo(visited);
+  };
+
   const parse = () => {
     const [name, label] = location.hash.slice(1).split("=");
     try { return { name: name || "single", label: label === undefined ? null : decodeURIComponent(label) }; }
@@ -67,10 +78,7 @@ const App = (() => {
 
   const route = () => {
     const { name, label } = parse(), wall = name === "wall" || name === "random";
-    for (const tab of document.querySelectorAll("nav.tabs a")) {
-      if (tab.hash === `#${name}`) tab.setAttribute("aria-current", "page");
-      else tab.removeAttribute("aria-current");
-    }
+    at(label === null ? name : `${name}=${label}`);
     open(wall ? "wall" : "single");
     Wall.clear();
     Single.released();
@@ -124,6 +132,6 @@ const App = (() => {
     route();
   };
 
-  return { begin, say, fail, person, kept, progress, at, go, visit };
+  return { begin, say, fail, person, kept, progress, at, go, visit, undoScreen };
 })();
 App.begin();

@@ -70,16 +70,16 @@ const Decisions = (() => {
     return kept;
   };
 
-  const last = () => { // the ids of the last act: one object, or a whole screen
+  const last = () => { // the last act: one object, or a whole screen with its number
     const id = state.order[state.order.length - 1];
-    if (id === undefined) return [];
-    const screen = state.said[id].screen;
-    return screen ? state.order.filter((one) => state.said[one].screen === screen) : [id];
+    if (id === undefined) return { ids: [], screen: null };
+    const screen = state.said[id].screen ?? null;
+    return { ids: screen ? state.order.filter((one) => state.said[one].screen === screen) : [id], screen };
   };
 
   const undo = () => {
     if (!isDesk()) refresh();
-    const ids = last(), decided_at = new Date().toISOString();
+    const { ids } = last(), decided_at = new Date().toISOString();
     const gone = ids.map((id) => ({ card: cards.get(id), decision: state.said[id] })).filter(({ card }) => card);
     change({ gone: ids, decided: [] });
     if (gone.length) send(gone.map(({ card, decision }) => row(card, { ...decision, label: "", note: data.undone, decided_at })));
@@ -119,5 +119,5 @@ const Decisions = (() => {
     setTimeout(() => URL.revokeObjectURL(address), 10000);
   };
 
-  return { open, know, said, ids, count, take, undo, timeLeft, download };
+  return { open, know, said, ids, count, last, take, undo, timeLeft, download };
 })();

@@ -176,11 +176,12 @@ const Single = (() => {
   };
 
   const undo = () => {
-    const gone = Decisions.undo();
-    if (!gone.length) return App.say(Words.nothingToUndo);
-    for (const { card } of gone) if (!open.list.includes(card)) open.list.splice(open.at, 0, card);
-    Object.assign(open, { at: open.list.indexOf(gone[0].card), shown: null, waits: false });
-    App.say(Words.undone(gone.length));
+    if (Decisions.last().screen !== null) { App.undoScreen(); return; }
+    const [gone] = Decisions.undo();
+    if (!gone) { App.progress(); App.say(Words.nothingToUndo); return; }
+    if (!open.list.includes(gone.card)) open.list.splice(open.at, 0, gone.card);
+    Object.assign(open, { at: open.list.indexOf(gone.card), shown: null, waits: false });
+    App.say(Words.undone(1));
     show();
     Pace.wanted();
   };
@@ -245,5 +246,5 @@ const Single = (() => {
     drawRest();
   };
 
-  return { begin, start, refresh, key, held: () => open.list.filter(isOpen).map((card) => card.id), released, waiting };
+  return { begin, start, refresh, key, visited: () => (open.mode === "visit" ? open.list.filter(isOpen) : []), held: () => open.list.filter(isOpen).map((card) => card.id), released, waiting };
 })();
