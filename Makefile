@@ -5,6 +5,8 @@ CORES ?= all
 SNAKEMAKE_ARGS ?=
 LOCK := envs/requirements.txt
 DEV_LOCK := envs/requirements-dev.txt
+# servers and SDKs of other tools; slow tests install them apart, as they hold packages back
+EXCHANGE_LOCK := tests/exchange/requirements.txt
 # the longest first; each file has a cluster of its own
 SLURM_TESTS := tests/slurm/test_slurm.py $(filter-out %/test_slurm.py %/test_accounting.py,$(wildcard tests/slurm/test_*.py))
 export PATH := $(abspath $(BIN)):$(PATH)
@@ -85,6 +87,8 @@ lock: $(VENV)/.uv ## compile the lock files from pyproject.toml
 	  pyproject.toml -o $(LOCK)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  pyproject.toml --extra dev -c $(LOCK) -o $(DEV_LOCK)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  $(EXCHANGE_LOCK:.txt=.in) -o $(EXCHANGE_LOCK)
 
 clean: ## remove results, logs and the environment
 	rm -rf results logs data/demo_signs data/video_demo data/retrieve_demo data/scenes_demo .snakemake $(VENV)

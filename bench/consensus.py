@@ -21,13 +21,13 @@ import pyarrow.csv as pa_csv
 import common
 from correlated import Drawn, World, draw
 from secondlook.config.stages import ConsensusOptions, Guarantee
-from secondlook.stages.consensus.guarantee import People, guaranteed
 from secondlook.stats.consensus import dawid_skene as ds
 from secondlook.stats.consensus import one_coin as oc
 from secondlook.stats.consensus.decide import propose
 from secondlook.stats.consensus.majority import majority
 from secondlook.stats.consensus.merge import METHODS, merge
 from secondlook.stats.consensus.votes import Posterior, Votes
+from secondlook.stats.guarantee.outcome import People, guaranteed
 
 REVIEWS = (0, 50, 100, 300, 500)
 ALPHA = 0.05

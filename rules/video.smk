@@ -253,11 +253,12 @@ rule video_evaluate:
         rounds=VIDEO.rounds(),
         score=VIDEO.options.rounds.final.score,
         categories=VIDEO.categories(),
+        held_out=VIDEO.held_out(),
     message:
         "video: compare the rounds with the truth"
     shell:
         "secondlook video evaluate {params.rounds} --truth {input.truth} {params.categories:q} "
-        "--score {params.score} --out {params.folder} --summary {output.summary} 2> {log}"
+        "{params.held_out:q} --score {params.score} --out {params.folder} --summary {output.summary} 2> {log}"
 
 
 rule video:

@@ -21,6 +21,8 @@ from secondlook.base.arrays import Pixels
 from secondlook.cli import main
 from secondlook.pixels import images
 
+pytest.register_assert_rewrite("browsing")  # it is a plugin of the tests that need a browser, and a module of helpers
+
 # a busy machine is slow at drawing examples; that says nothing about the code
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")

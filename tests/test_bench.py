@@ -54,6 +54,7 @@ def test_all_benches_run_and_what_is_wrong_ends_the_run(tmp_path: Path, body: st
     ("name", "result"),
     [
         pytest.param("ingest", "ingest", id="the quickest"),
+        pytest.param("desk", "desk_first_claim", id="one that starts a server"),
         pytest.param("trusted_reference", "reference-drawn-out_of_fold", id="one on the set that three benches draw"),
     ],
 )

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -354,7 +354,9 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     *(summary, check, plan, status, accept, accept_probe, ingest.new_task),
 )
 for _command in COMMANDS:
-    app.command(context_settings={"ignore_unknown_options": _command is run})(_command)  # options of Snakemake
+    _ignores = {"ignore_unknown_options": _command is run}  # options of Snakemake
+    _class: Any = review.Review if _command is review.review else None
+    app.command(cls=_class, context_settings=_ignores)(_command)
 for _group in registry.commands():
     app.add_typer(_group)
 

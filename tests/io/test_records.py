@@ -413,6 +413,25 @@ def test_folders_stand_for_their_part_files(tmp_path: Path, shards: int | None, 
     assert [path.relative_to(tmp_path).as_posix() for path in found] == expected
 
 
+@pytest.mark.parametrize(
+    ("inside", "says"),
+    [
+        pytest.param((), "give one that does, or a file", id="an empty folder"),
+        pytest.param(("notes.txt", "reference.parquet"), "give one that does, or a file", id="other files"),
+        pytest.param(("b/00000.parquet", "c/00000.parquet"), "labels/b does: give that", id="a folder of folders"),
+    ],
+)
+def test_a_folder_without_part_files_is_named(tmp_path: Path, inside: tuple[str, ...], says: str) -> None:
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    for name in inside:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"")
+    with pytest.raises(DataError, match="labels: holds no part files such as") as refused:
+        records.part_files([folder], None)
+    assert says in str(refused.value)
+
+
 def test_many_files_are_read_as_one_and_none_as_an_empty_table(tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.parquet" for number in range(2)]
     for path, labeler in zip(paths, "ba", strict=True):

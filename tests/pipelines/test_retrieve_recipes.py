@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import tiny_models
 import tiny_vlms
 from conftest import ROOT, Command, write_image
+from event_files import require_events
 from make_records import drawn, read_rows, write_crops, write_instances
 from secondlook.base import yamlfile
 from secondlook.base.errors import DataError, UsageError
@@ -326,6 +327,7 @@ def test_a_killed_training_goes_on_and_ends_the_same(
     again = trained(secondlook, index, tmp_path / "k", recipe)
     assert far_apart(whole, again) == 0
     assert (tmp_path / "k/metrics.csv").read_text() == (tmp_path / "whole/metrics.csv").read_text()
+    require_events(tmp_path / "k")
     assert not (tmp_path / "k/.resume").exists()
 
 

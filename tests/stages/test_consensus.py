@@ -416,6 +416,15 @@ def test_a_method_that_does_not_exist_is_a_wrong_command_line(secondlook: Comman
     assert not out.exists()
 
 
+def test_a_folder_that_holds_the_folders_of_labelers_is_refused(secondlook: Command, tmp_path: Path) -> None:
+    write_parts(tmp_path / "label", "a", 2)
+    instances = write_instances(tmp_path / "instances.parquet", [{"instance_id": "o0"}], ["stop"])
+    out = tmp_path / "out.parquet"
+    result = secondlook("consensus", "--votes", tmp_path / "label", "--instances", instances, "--out", out)
+    assert (result.code, out.exists()) == (1, False)
+    assert f"{tmp_path / 'label'}: holds no part files" in result.err
+
+
 def write_parts(folder: Path, labeler: str, parts: int) -> Path:
     for part in range(parts):
         write_votes(folder / labeler / f"{part:05d}.parquet", labeler, {f"o{part}": S}, CLASSES)

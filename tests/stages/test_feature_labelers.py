@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from test_label import learn, refused
 
 from conftest import Command
+from event_files import require_events
 from make_records import read_rows, write_embeddings
+from secondlook.io.events import EVENTS
 from secondlook.models.search import nearest
 
 CLASSES = ["stop", "yield", "turn"]
@@ -292,7 +294,12 @@ def test_the_same_reference_gives_the_same_bytes(secondlook: Command, tmp_path: 
             secondlook, reference, kind=kind, encoder="e", **({"per_class": 3} if kind == "prototype" else {})
         )
         contents.append({path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()})
+        require_events(folder)
     assert contents[0] == contents[1]
+    (folder / EVENTS).unlink(missing_ok=True)
+    options = {"per_class": 3} if kind == "prototype" else {}
+    learn(secondlook, reference, kind=kind, encoder="e", **options)
+    require_events(folder)  # also if the rest comes from the cache
 
 
 # --- search ------------------------------------------------------------------------------------------------------

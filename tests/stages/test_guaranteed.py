@@ -16,13 +16,13 @@ from correlated import World, draw
 from make_records import read_rows, write
 from secondlook.config.stages import ConsensusOptions, Guarantee
 from secondlook.io import records
-from secondlook.stages.consensus.guarantee import People, guaranteed
 from secondlook.stats.bounds import interval, upper
 from secondlook.stats.consensus.accept import Acceptance, Proposals
 from secondlook.stats.consensus.decide import propose
 from secondlook.stats.consensus.merge import merge
 from secondlook.stats.consensus.votes import Reviewed
 from secondlook.stats.guarantee.audit import PART, audit_of
+from secondlook.stats.guarantee.outcome import People, guaranteed
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -2,10 +2,8 @@
 
 import json
 import re
-import signal
+import shutil
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,10 +16,11 @@ import pytest
 import requests
 
 from conftest import Command, Result, fill, write_image
+from desk_server import Served
 from make_records import Rows, read_rows, write_instances
 from make_results import Made, make_results, write_reviewed
 from secondlook.io import records
-from secondlook.stages.review import server
+from secondlook.stages.review.desk import server
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -361,55 +360,11 @@ def test_half_a_command_line(secondlook: Command, arguments: list[str]) -> None:
 # --- the server --------------------------------------------------------------------------------------------------
 
 
-class Served:
-    """A running `secondlook review --serve` and what it printed."""
-
-    def __init__(self, made: Made, decisions: Path) -> None:
-        self.decisions = decisions
-        options = json.dumps({"decisions": str(decisions), "batch_size": 3})
-        command = [sys.executable, "-m", "secondlook", "review", str(made.results), "--serve", "--port", "0"]
-        self.log = made.results.parent / "server.log"
-        with self.log.open("w", encoding="utf-8") as log:
-            self.process = subprocess.Popen([*command, "--options", options], stderr=log)
-        while not (found := re.findall(r"http://\S+/", self.said())):
-            assert self.process.poll() is None, self.said()
-            time.sleep(0.02)
-        self.address = found[0]
-
-    def said(self) -> str:
-        return self.log.read_text(encoding="utf-8")
-
-    def token(self) -> str:
-        page = requests.get(self.address + "batch-001.html", timeout=10).text
-        return re.findall(r'secondlook-token" content="([^"]*)"', page)[0]
-
-    def raw(self, request: bytes) -> bytes:
-        """Send bytes, nothing more, and return what comes back."""
-        port = int(re.findall(r":(\d+)/", self.address)[0])
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-            connection.sendall(request)
-            connection.shutdown(socket.SHUT_WR)
-            try:
-                return b"".join(iter(lambda: connection.recv(65536), b""))
-            except ConnectionError:
-                return b""
-
-    def post(self, content: Any, **headers: str) -> int:
-        sent = {"X-Token": self.token(), "Content-Type": "application/json", **headers}
-        body = content if isinstance(content, str) else json.dumps(content)
-        return requests.post(self.address + "decisions", data=body, headers=sent, timeout=10).status_code
-
-    def end(self) -> int:
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(10)
-
-
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     running = Served(make_results(tmp_path, [{"p": 0.6}] * 4), tmp_path / "decisions")
     yield running
-    running.process.kill()
-    running.process.communicate()
+    running.kill()
 
 
 @pytest.fixture(scope="module")
@@ -418,8 +373,7 @@ def offered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("offered")
     running = Served(make_results(folder, [{"p": 0.6}] * 4), folder / "decisions")
     yield running
-    running.process.kill()
-    running.process.communicate()
+    running.kill()
 
 
 def decision(name: str, label: str, reviewer: str = "ann") -> dict[str, Any]:
@@ -435,12 +389,13 @@ def test_every_decision_is_on_disk_at_once(secondlook: Command, served: Served, 
     assert first[["instance_id", "label", "image_path"]].to_numpy().tolist() == [
         ["o0000", "turn", 'images/o0000, "odd".jpg']
     ]
-    assert served.post(decision("o0001", "=HYPERLINK(1)\n")) == 200
+    assert served.post(decision("o0001", "=HYPERLINK(1)\n")) == 400, "no class of this dataset"
+    assert served.post(decision("o0009", "stop")) == 400, "no object of this dataset"
     assert served.post(decision("o0001", "stop", "../../bob\u202e")) == 200
-    assert sorted(path.name for path in folder.iterdir()) == ["_bob_.csv", "ann.csv"]
+    assert sorted(path.name for path in folder.glob("*.csv")) == ["_bob_.csv", "ann.csv"]
     instances = tmp_path / "results" / "ingest" / "instances.parquet"
     out = tmp_path / "reviewed.parquet"
-    arguments = [part for path in folder.iterdir() for part in ("--apply", path)]
+    arguments = [part for path in folder.glob("*.csv") for part in ("--apply", path)]
     result = secondlook("review", *arguments, "--instances", instances, "--out", out)
     assert result.code == 0, result.err
     assert said_in(out) == {("o0000", "human:ann"): "turn", ("o0001", "human:../../bob\u202e"): "stop"}
@@ -453,6 +408,7 @@ REFUSED: list[Any] = [
     pytest.param(decision("o0000", "turn"), {"Host": "evil.example"}, 403, id="a name that points here"),
     pytest.param("{", {}, 400, id="broken JSON"),
     pytest.param([1], {}, 400, id="no decision"),
+    pytest.param([decision("o0000", "turn"), decision("o0001", "tree")], {}, 400, id="one of two is no class"),
     pytest.param(decision("o0000", "turn", " "), {}, 400, id="nobody"),
     pytest.param("x" * (1 << 20) + "y", {}, 413, id="too much"),
 ]
@@ -464,7 +420,7 @@ def test_the_server_keeps_nothing_else(offered: Served, content: Any, headers: d
         assert offered.post(content, **headers) == status
     except requests.ConnectionError:
         assert status == 413, "it may hang up while too much is still being sent"
-    assert not offered.decisions.exists()
+    assert not [*offered.decisions.glob("*/*.csv")]
 
 
 @pytest.mark.parametrize(
@@ -504,10 +460,10 @@ def test_who_does_not_know_the_address_sees_and_decides_nothing(offered: Served,
     for name in (path, "decisions"):
         sent = requests.post(bare + name, json=decision("o0000", "turn"), headers=headers, timeout=10)
         assert sent.status_code == 403
-    assert not offered.decisions.exists()
+    assert not [*offered.decisions.glob("*/*.csv")]
 
 
-def test_each_start_has_an_address_of_its_own(offered: Served, served: Served) -> None:
+def test_each_task_has_an_address_of_its_own(offered: Served, served: Served) -> None:
     secret = offered.address.rstrip("/").rpartition("/")[2]
     assert len(secret) >= 20
     assert secret not in served.address
@@ -558,10 +514,10 @@ def test_malformed_requests_are_refused_without_a_traceback(offered: Served, req
     for placeholder, text in {b"HOST": host, b"PATH": path, b"TOKEN": offered.token()}.items():
         request_ = request_.replace(placeholder, text.encode())
     answer = offered.raw(request_)
-    assert re.search(rb"^HTTP/1\.0 (4|50[15])|Error code: (4|50[15])|^$", answer), answer
+    assert re.search(rb"^HTTP/1\.[01] (4|50[15])|Error code: (4|50[15])|^$", answer), answer
     assert requests.get(offered.address, timeout=10).status_code == 200, "the server goes on"
     assert "Traceback" not in offered.said()
-    assert not offered.decisions.exists()
+    assert not [*offered.decisions.glob("*/*.csv")]
 
 
 def test_no_page_may_be_shown_inside_another(offered: Served) -> None:
@@ -573,8 +529,8 @@ def test_no_page_may_be_shown_inside_another(offered: Served) -> None:
 
 def test_a_silent_connection_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < server.SILENCE_S < 120
-    monkeypatch.setattr(server._Handler, "timeout", 0.1)
-    with server._Server(0, server.Desk(tmp_path, tmp_path, "token", threading.Lock())) as silent:
+    monkeypatch.setattr(server.Handler, "timeout", 0.1)
+    with server.DeskServer(0, server.Office(tmp_path, str, None, "token")) as silent:  # no desk: nobody asks for it
         threading.Thread(target=silent.serve_forever, daemon=True).start()
         for beginning in (b"", b"GET / HTTP/1.0\r\nHost:"):
             with socket.create_connection(("127.0.0.1", silent.server_port), timeout=10) as connection:
@@ -604,7 +560,7 @@ def test_a_full_disk_loses_no_decision_that_was_answered(secondlook: Command, tm
     assert "Traceback" not in served.said()
     assert "No space left on device" in served.said()
     instances, out = made.results / "ingest" / "instances.parquet", tmp_path / "reviewed.parquet"
-    files = (small_disk / "results").iterdir()
+    files = (small_disk / "results").glob("*.csv")
     arguments = [part for path in files for part in ("--apply", path)]
     result = secondlook("review", *arguments, "--instances", instances, "--out", out)
     assert result.code == 0, result.err
@@ -640,7 +596,6 @@ def test_a_kill_at_any_byte_of_a_write_loses_no_decision_that_was_answered(secon
 
 def test_a_file_with_columns_of_its_own_is_left_alone(served: Served) -> None:
     folder = served.decisions / "results"
-    folder.mkdir(parents=True)
     files = {"ann.csv": "instance_id,label,reviewer\no0001,stop,ann\n", "ann-2.csv": HEADER[:20]}
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -650,8 +605,9 @@ def test_a_file_with_columns_of_its_own_is_left_alone(served: Served) -> None:
     assert "o0000" in (folder / "ann-3.csv").read_text(encoding="utf-8")
 
 
-def test_a_full_disk_is_told_to_the_page(served: Served, tmp_path: Path) -> None:
-    (tmp_path / "decisions").write_text("a file where the folder should be")
+def test_a_full_disk_is_told_to_the_page(served: Served) -> None:
+    shutil.rmtree(served.decisions)
+    served.decisions.write_text("a file where the folder should be")
     assert served.post(decision("o0000", "turn")) == 507
     time.sleep(0.05)
     assert served.process.poll() is None, "the server goes on"

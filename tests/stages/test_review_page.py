@@ -1,89 +1,23 @@
-"""The review page in headless Chromium, by keyboard, from disk and from the server."""
+"""The single view of the review page in headless Chromium, by keyboard, from disk and from the server."""
 
 import csv
 import io
 import json
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from test_review import Served
 from test_review_queue import make_rehearsal
 
+from browsing import HOSTILE, OBJECTS, downloaded, labels, open_page, open_page_at, pages_of
 from conftest import Command
 from make_records import Rows
-from make_results import Made, make_results
+from make_results import make_results
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-HOSTILE = [
-    "</script><script>window.broken=1</script>",
-    '"><img src=x onerror="window.broken=1">',
-    "停止, 'stop' & {{ 7*7 }}",
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as driver:
-        yield driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
-    context.set_default_timeout(10_000)
-    opened = context.new_page()
-    problems: list[str] = []
-    opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.on("request", lambda request: problems.extend(_foreign(request.url)))
-    yield opened
-    context.close()
-    assert problems == []
-
-
-def _foreign(address: str) -> list[str]:
-    return [] if address.startswith(("file:", "data:", "blob:", "http://127.0.0.1:")) else [f"asked for {address}"]
-
-
-def pages_of(secondlook: Command, folder: Path, objects: Rows, **other: Any) -> Made:
-    options = {"random_fraction": 0.0, "near_duplicate_bits": None, **other.pop("options", {})}
-    made = make_results(folder, objects, **other)
-    result = secondlook("review", made.results, "--options", json.dumps(options))
-    assert result.code == 0, result.err
-    return made
-
-
-def open_page(page: Page, made: Made, name: str = "batch-001") -> None:
-    """Open a page as `ann`."""
-    page.goto(f"file://{made.results}/review/{name}.html")
-    if not page.input_value("#reviewer"):
-        page.fill("#reviewer", "ann")
-        page.press("#reviewer", "Enter")
-
-
-def downloaded(page: Page) -> Rows:
-    with page.expect_download() as waiting:
-        page.click("#download")
-    text = Path(waiting.value.path()).read_text(encoding="utf-8")
-    return list(csv.DictReader(io.StringIO(text)))
-
-
-def labels(page: Page) -> dict[str, str]:
-    return {row["instance_id"]: row["label"] for row in downloaded(page)}
-
-
-OBJECTS: Rows = [
-    {"given": "stop", "label": "yield", "p": 0.6},
-    {"given": "stop", "label": "stop", "p": 0.85},
-    {"given": "turn", "label": "yield", "p": 0.8},
-    {"given": "yield", "label": "yield", "p": 0.95},
-]
+pytest_plugins = ["browsing"]
 
 
 def test_the_whole_work_by_keyboard(secondlook: Command, tmp_path: Path, page: Page) -> None:
@@ -147,6 +81,7 @@ def test_a_decision_shows_and_names_what_else_it_decides(secondlook: Command, tm
     made = pages_of(secondlook, tmp_path, [*objects, {"p": 0.9}], options={"copy_decisions": True})
     open_page(page, made)
     assert page.inner_text("#also p") == "also decides 15 near-duplicates or objects of its track"
+    page.wait_for_selector("#also img")
     assert len(page.query_selector_all("#also img")) == 12
     assert page.inner_text("#also span") == "+ 3"
     page.keyboard.press("2")
@@ -159,9 +94,24 @@ def test_a_decision_shows_and_names_what_else_it_decides(secondlook: Command, tm
     assert [row["also"] for row in downloaded(page)] == ["", ""], "who cannot tell decides nothing else"
 
 
+def test_a_person_may_decide_only_the_object_that_is_shown(secondlook: Command, tmp_path: Path, page: Page) -> None:
+    made = pages_of(secondlook, tmp_path, [{"p": 0.5, "track": "t"}, {"p": 0.6, "track": "t"}, {"p": 0.9}])
+    open_page(page, made)
+    assert page.inner_text("#also p") == "also decides 1 near-duplicate or object of its track"
+    page.keyboard.press("t")
+    assert page.inner_text("#also p") == "1 near-duplicate or object of its track: not decided by this"
+    page.keyboard.press("2")
+    assert {row["instance_id"]: row["also"] for row in downloaded(page)} == {"o0000": ""}
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("t")
+    page.keyboard.press("2")
+    assert {row["instance_id"]: row["also"] for row in downloaded(page)} == {"o0000": "o0001"}
+
+
 def test_a_decision_decides_nothing_that_its_page_did_not_show(secondlook: Command, tmp_path: Path, page: Page) -> None:
     """The same objects are on a page that is written again, with the option on."""
-    made = pages_of(secondlook, tmp_path, [{"p": 0.5, "track": "t"}, {"p": 0.6, "track": "t"}])
+    off = {"copy_decisions": False}
+    made = pages_of(secondlook, tmp_path, [{"p": 0.5, "track": "t"}, {"p": 0.6, "track": "t"}], options=off)
     open_page(page, made)
     page.keyboard.press("2")
     options = json.dumps({"random_fraction": 0.0, "near_duplicate_bits": None, "copy_decisions": True})
@@ -185,6 +135,9 @@ def test_a_known_wrong_proposal_is_decided_like_any_other(secondlook: Command, t
     known = [row for row in rows if row["sample"] == "audit"]
     assert [(row["proposal"], row["label"], row["probability"]) for row in known] == [("yield", "yield", "")] * 2
     assert "audit" not in page.inner_text("body")
+    assert "audit" not in page.evaluate(
+        "[...document.body.children].map((one) => one.tagName === 'SCRIPT' ? '' : one.outerHTML).join()"
+    )
 
 
 FILTERS: list[Any] = [
@@ -225,7 +178,8 @@ def test_hostile_names_are_text(secondlook: Command, tmp_path: Path, page: Page)
 def test_many_classes_are_found_by_name(secondlook: Command, tmp_path: Path, page: Page) -> None:
     classes = [f"class {number}" for number in range(365)]
     open_page(page, pages_of(secondlook, tmp_path, [{"given": None, "label": "class 200", "p": 0.6}], classes=classes))
-    assert page.inner_text("#classes button >> nth=0") == "class 200", "what is likely stands first"
+    first = page.inner_text("#classes button >> nth=0").split()
+    assert first == ["1", "class", "200"], "what is likely stands first, and has the first key"
     assert len(page.query_selector_all("#classes button")) <= 60
     page.keyboard.press("/")
     page.keyboard.type("class 36")
@@ -282,22 +236,22 @@ def test_the_server_saves_each_decision_while_the_page_is_open(tmp_path: Path, p
         served.process.communicate()
 
 
-def test_what_could_not_be_saved_is_sent_again_with_the_next_decision(tmp_path: Path, page: Page) -> None:
+def test_what_could_not_be_saved_is_sent_again_until_it_is(tmp_path: Path, page: Page) -> None:
     served = Served(make_results(tmp_path, OBJECTS), tmp_path / "decisions")
+    kept = tmp_path / "decisions" / "results" / "ann.csv"
     try:
-        served.decisions.write_text("a file where the folder should be")
+        kept.mkdir()  # a folder where the file should be
         page.goto(served.address)
         page.click("text=batch-001")
         page.fill("#reviewer", "ann")
         page.press("#reviewer", "Enter")
         for number in (1, 2):
             page.keyboard.press("Enter")
-            page.wait_for_function(f"document.getElementById('saved').textContent.startsWith('not saved ({number})')")
-        served.decisions.unlink()
-        page.keyboard.press("Enter")
+            said = f"not saved ({number}): the disk is full or cannot be written"
+            page.wait_for_function(f"document.getElementById('saved').textContent === '{said}'")
+        kept.rmdir()
         page.wait_for_function("document.getElementById('saved').textContent === 'saved'")
-        kept = tmp_path / "decisions" / "results" / "ann.csv"
-        assert len(list(csv.DictReader(kept.open(encoding="utf-8")))) == 3
+        assert len(list(csv.DictReader(kept.open(encoding="utf-8")))) == 2
     finally:
         served.process.kill()
         served.process.communicate()
@@ -313,13 +267,129 @@ def test_nothing_lies_outside_the_window(
     assert page.is_visible("#accept")
 
 
-def test_a_page_asks_for_a_name_before_it_keeps_anything(secondlook: Command, tmp_path: Path, page: Page) -> None:
+def test_a_decision_without_a_name_is_not_taken_and_the_field_says_so(
+    secondlook: Command, tmp_path: Path, page: Page
+) -> None:
     made = pages_of(secondlook, tmp_path, OBJECTS)
-    answers = iter(["", "bob"])
-    page.on("dialog", lambda dialog: dialog.accept(next(answers)))
     page.goto(f"file://{made.results}/review/batch-001.html")
+    assert not page.is_visible("#need-name"), "nothing is wrong yet"
     page.keyboard.press("Enter")
     assert page.inner_text("#count") == "0 of 4"
+    assert page.inner_text("#need-name") == "Type your name first: each decision bears it."
+    assert page.get_attribute("#reviewer", "aria-invalid") == "true"
+    assert page.evaluate("document.activeElement.id") == "reviewer"
+    page.keyboard.type("bob")
+    page.keyboard.press("Enter")
+    assert not page.is_visible("#need-name")
     page.keyboard.press("Enter")
     assert page.inner_text("#count") == "1 of 4"
     assert downloaded(page)[0]["reviewer"] == "bob"
+    page.reload()
+    assert page.input_value("#reviewer") == "bob", "it is asked once"
+
+
+def test_a_row_says_in_which_view_and_how_long(secondlook: Command, tmp_path: Path, page: Page) -> None:
+    open_page(page, pages_of(secondlook, tmp_path, OBJECTS))
+    page.wait_for_timeout(300)
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    rows = downloaded(page)
+    assert {row["view"] for row in rows} == {"single"}
+    second, first = sorted(float(row["seconds"]) for row in rows)
+    assert first >= 0.3 > second, "from when it was shown"
+
+
+def drawn(page: Page, canvas: str) -> list[int]:
+    """Return how many different colours a canvas shows, and its size in device pixels."""
+    found: list[int] = page.evaluate(
+        """(id) => { const canvas = document.getElementById(id), pixels = new Set(new Uint32Array(
+        canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.buffer));
+        return [pixels.size, canvas.width, canvas.clientWidth]; }""",
+        canvas,
+    )
+    return found
+
+
+def test_the_object_is_drawn_from_its_image_with_adjustable_context(tmp_path: Path, page: Page) -> None:
+    served = Served(make_results(tmp_path, OBJECTS), tmp_path / "decisions")
+    try:  # from the server, because a canvas with an image from disk may not be read
+        open_page_at(page, served.address + "batch-001.html")
+        page.wait_for_selector(".vote")
+        page.wait_for_timeout(300)
+        near = drawn(page, "crop")
+        assert near[0] > 100, "an image of noise, enlarged smoothly"
+        assert drawn(page, "whole")[0] > 100
+        before = page.input_value("#context")
+        for _ in range(4):
+            page.keyboard.press("]")
+        assert float(page.input_value("#context")) > float(before)
+        page.keyboard.press("[")
+        page.mouse.move(300, 300)
+        page.mouse.wheel(0, -400)
+        page.mouse.down()
+        page.mouse.move(340, 320)
+        page.mouse.up()
+        assert drawn(page, "crop")[0] > 100
+    finally:
+        served.process.kill()
+        served.process.communicate()
+
+
+def test_a_dense_screen_gets_a_dense_canvas(secondlook: Command, tmp_path: Path, browser: Browser) -> None:
+    made = pages_of(secondlook, tmp_path, OBJECTS)
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, device_scale_factor=2)
+    page = context.new_page()
+    page.goto(f"file://{made.results}/review/batch-001.html")
+    width, shown = page.evaluate("[document.getElementById('crop').width, document.getElementById('crop').clientWidth]")
+    context.close()
+    assert width == 2 * shown
+
+
+def test_the_frames_of_a_track_say_where_labelers_differ(secondlook: Command, tmp_path: Path, page: Page) -> None:
+    objects: Rows = [{"p": 0.5, "track": "t"}, {"p": 0.6, "track": "t", "label": "yield", "given": "yield"}]
+    open_page(page, pages_of(secondlook, tmp_path, objects))
+    page.wait_for_selector("#frames li")
+    frames = page.query_selector_all("#frames li")
+    assert [frame.get_attribute("aria-current") for frame in frames].count("true") == 1
+    marks = {frame.inner_text().strip() for frame in frames}
+    assert marks == {"stop", "≠ yield"}, "by a symbol, not by colour alone"
+
+
+def test_classes_with_levels_form_a_tree(secondlook: Command, tmp_path: Path, page: Page) -> None:
+    classes = [f"{group}--{kind}--g{number}" for group in ("road", "sign") for kind in "abc" for number in range(9)]
+    open_page(page, pages_of(secondlook, tmp_path, [{"given": None, "label": classes[0], "p": 0.6}], classes=classes))
+    page.click("#classes .branch >> text=sign")
+    page.click("#classes .branch >> text=b")
+    page.click("#classes button >> text=g4")
+    assert labels(page) == {"o0000": "sign--b--g4"}
+
+
+def test_classes_that_were_used_last_come_first_in_a_search(secondlook: Command, tmp_path: Path, page: Page) -> None:
+    classes = [f"class {number}" for number in range(365)]
+    objects: Rows = [{"given": None, "label": "class 200", "p": 0.6}, {"given": None, "label": "class 7", "p": 0.6}]
+    open_page(page, pages_of(secondlook, tmp_path, objects, classes=classes))
+    for typed in ("class 311", "class 3"):
+        page.keyboard.press("/")
+        page.keyboard.type(typed)
+        page.keyboard.press("Enter")
+    assert sorted(labels(page).values()) == ["class 311", "class 311"]
+
+
+SCHEMES: list[Any] = [
+    pytest.param("light", ["rgb(243, 245, 248)", "rgb(18, 23, 30)"], id="light"),
+    pytest.param("dark", ["rgb(18, 23, 30)", "rgb(243, 245, 248)"], id="dark"),
+]
+
+
+@pytest.mark.parametrize(("scheme", "grounds"), SCHEMES)
+def test_colours_follow_the_system_until_a_person_chooses(
+    secondlook: Command, tmp_path: Path, page: Page, scheme: Any, grounds: list[str]
+) -> None:
+    page.emulate_media(color_scheme=scheme)
+    open_page(page, pages_of(secondlook, tmp_path, OBJECTS))
+    ground = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(ground) == grounds[0]
+    page.click("#theme")
+    assert page.evaluate(ground) == grounds[1]
+    page.reload()
+    assert page.evaluate(ground) == grounds[1], "it is kept"

@@ -12,8 +12,7 @@ from conftest import Command
 from make_records import Rows, read_rows
 from make_results import Made, make_results
 from secondlook.io import facts, records
-from secondlook.stages.review import apply as decisions_applied
-from secondlook.stages.review import page
+from secondlook.stages.review import matching, page
 from secondlook.stages.review.decisions import COLUMNS
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -158,7 +157,7 @@ def test_pages_and_reviews_do_not_depend_on_how_much_is_read_at_once(
 
     whole = written()
     assert reviews(made)[made.ids[7], "bob"] == ("stop", "queue"), "found by its image and its box"
-    for module, name in ((page, "AT_ONCE"), (decisions_applied, "_ROWS_AT_ONCE")):
+    for module, name in ((page, "AT_ONCE"), (matching, "_ROWS_AT_ONCE")):
         monkeypatch.setattr(module, name, 1)
     assert written() == whole
 

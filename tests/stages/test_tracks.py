@@ -14,7 +14,6 @@ from scipy.special import log_softmax
 from correlated import World, draw
 from make_votes import Classes, bare, nobody, told, votes_of, with_given, with_labeler
 from secondlook.config.stages import ConsensusOptions
-from secondlook.stages.consensus.guarantee import People, guaranteed
 from secondlook.stats.consensus import calibrate
 from secondlook.stats.consensus.accept import UNSEEN, Acceptance, Proposals
 from secondlook.stats.consensus.decide import APART, Tally, Verdict, expect, propose, propose_tracks
@@ -24,6 +23,7 @@ from secondlook.stats.consensus.merge import METHODS, Merged, merge
 from secondlook.stats.consensus.noise_channel import Known
 from secondlook.stats.consensus.tracks import pool, units_of
 from secondlook.stats.consensus.votes import GIVEN, Reviewed, Votes
+from secondlook.stats.guarantee.outcome import People, guaranteed
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -10,8 +10,10 @@ import pytest
 
 import tiny_models  # noqa: F401 - keeps the libraries from asking the network
 from conftest import Command, Result
+from event_files import require_events
 from make_records import COLOURS, Rows, drawn, read_rows, write_crops
 from secondlook.config.models import ClassifierOptions
+from secondlook.io import events
 from secondlook.io.outputs import CLASSIFIER_FILES
 from secondlook.stages.train.data import class_weights, split_by_group
 
@@ -65,7 +67,9 @@ def held_out(options: dict[str, Any]) -> Rows:
 def test_it_learns_and_leaves_a_folder_that_votes_and_encodes(secondlook: Command, tmp_path: Path, crops: Path) -> None:
     out = tmp_path / "classifier"
     result = train(secondlook, crops, out)
-    assert sorted(path.name for path in out.iterdir() if path.name != ".cache") == FILES
+    names = {path.name for path in out.iterdir()} - {".cache", events.EVENTS}
+    assert sorted(names) == FILES
+    require_events(out)
     metrics = pd.read_csv(out / "metrics.csv")
     assert metrics["epoch"].tolist() == list(range(len(metrics)))
     assert metrics["validation_accuracy"].max() >= 0.9, "chance is a third"

@@ -16,6 +16,8 @@ class ClipScenes(Strict):
 
     clips: int = Field(12, ge=1)
     """Number of clips."""
+    val: int = Field(0, ge=0)
+    """Further clips, named `val_...`, to hold out (`held_out`)."""
     frames: int = Field(6, ge=1)
     """Frames in each clip."""
     width: int = Field(480, ge=64)
@@ -211,6 +213,8 @@ class Training(Strict):
     """The round."""
     network: DetectorOptions = DetectorOptions()
     """The detector."""
+    held_out: str | None = None
+    """Clips whose names begin so are not learned from."""
     seed: int = 0
     """Seed of the training."""
 
@@ -225,6 +229,9 @@ class VideoOptions(Strict):
     used."""
     truth: str | None = None
     """Folder of COCO files, one for each clip, for the evaluation."""
+    held_out: str | None = Field(None, min_length=1)
+    """Beginning of the names of clips that no round learns from, such as `val_`; the evaluation is of these clips
+    alone. Left out, all clips are learned from and evaluated."""
     mobile_categories: list[str] | None = None
     """Categories of the truth that count; left out, all."""
     scenes: ClipScenes | None = None

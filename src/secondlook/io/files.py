@@ -16,6 +16,7 @@ from pathlib import Path
 
 from secondlook.base.errors import DataError
 
+EVENTS = "events.out.tfevents"  # what the names of files of TensorBoard begin with
 _ABANDONED_AFTER_S = 3600.0
 
 
@@ -93,8 +94,9 @@ def sha256(path: Path) -> str:
 
 
 def inside(path: Path) -> list[Path]:
-    """Return the files in a folder and below, hidden ones left out; `path` itself where it is a file.
+    """Return the files in a folder and below; `path` itself where it is a file.
 
+    Hidden files and events of TensorBoard are left out: these say what is in `metrics.csv`, and are not always there.
     Links to folders are followed, each folder once on the way down.
     """
     if not path.is_dir():
@@ -105,7 +107,7 @@ def inside(path: Path) -> list[Path]:
 def _below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
     real = folder.resolve()
     for entry in [] if real in above else folder.iterdir():
-        if entry.name.startswith("."):
+        if entry.name.startswith((".", EVENTS)):
             continue
         if entry.is_dir():
             yield from _below(entry, above | {real})

@@ -1,4 +1,4 @@
-"""Drawn clips: a panning street, moving and standing things, and the truth of every pixel."""
+"""Drawn clips: the demo's streets, a camera that turns, moving and standing things, and the truth of every pixel."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,11 +10,33 @@ from numpy.typing import NDArray
 
 from secondlook.base.arrays import Floats32, Pixels
 from secondlook.config.video import ClipScenes
+from secondlook.synthetic import sprites
+from secondlook.synthetic.signs.photo import sensor
+from secondlook.synthetic.signs.street import empty_street
 
-BACKGROUND_DEPTH = 1.0
-# class: sides (width, height) of the smallest and of the largest, in px of a 480 px wide frame
-SIZES = {"car": ((56, 34), (92, 52)), "person": ((22, 52), (32, 78)), "truck": ((86, 54), (122, 74))}
-_SMALL = 0.42  # size of small things, relative to the smallest of their class
+BACKGROUND_DEPTH = 2.0
+UNIT_M = 30.0  # of depth
+_NEAR_M, _FAR_M, _SMALL_M = 10.0, 20.0, (30.0, 42.0)  # distances of things
+_PERSON_M = 14.0  # people farther away are too narrow for the first labels
+_NOISE = 1.0  # of the sensor, standard deviation in grey levels
+_GRAIN, _GRAINS_PX = 7.0, (3, 12)  # of surfaces: grey levels and size
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A street larger than the frame (height, width, 3), its horizon in px of frame 0, and its camera.
+
+    `px_m` is the size in px of one metre at a distance of one metre, `height_m` how high the camera is.
+    """
+
+    image: Pixels
+    horizon_px: float
+    px_m: float
+    height_m: float
+
+    def foot_at(self, distance_m: float) -> float:
+        """Return the row at which a thing stands."""
+        return self.horizon_px + self.px_m * self.height_m / distance_m
 
 
 @dataclass(frozen=True)
@@ -55,14 +77,14 @@ def draw_clip(chance: np.random.Generator, options: ClipScenes) -> Clip:
     """Draw one clip."""
     pan = chance.uniform(-3, 3), chance.uniform(-0.6, 0.6)
     street = _street(chance, options, pan)
-    things = list(_things(chance, options, pan))
+    things = list(_things(chance, options, pan, street))
     frames, owners, depths, flows = [], [], [], []
     for number in range(options.frames):
-        pixels = _shifted(street, (pan[0] * number, pan[1] * number), options)
+        pixels = _shifted(street.image, (pan[0] * number, pan[1] * number), options)
         owner = np.full((options.height, options.width), -1)
         for position, thing in enumerate(things):  # far ones first
             _paste(pixels, owner, thing, position, thing.at(number))
-        frames.append(pixels)
+        frames.append(sensor(pixels, chance, noise=_NOISE))
         owners.append(owner)
         depths.append(_of_owner(owner, [thing.depth for thing in things], BACKGROUND_DEPTH))
         flows.append(np.stack([_of_owner(owner, [t.velocity[axis] for t in things], pan[axis]) for axis in (0, 1)], -1))
@@ -75,72 +97,57 @@ def _of_owner(owner: NDArray[np.int64], values: list[float], background: float) 
     return np.array([*values, background], dtype=np.float32)[owner]
 
 
-def _things(chance: np.random.Generator, options: ClipScenes, pan: tuple[float, float]) -> Iterator[Thing]:
-    """Yield the things of a clip, the farthest first, in separate lanes so that few overlap."""
-    kinds = [(True, False)] * options.moving + [(False, False)] * options.standing + [(False, True)] * options.small
-    chance.shuffle(kinds)
-    scale = options.width / 480
-    lanes = np.linspace(0.22, 0.95, len(kinds)) * options.height
-    depths = np.linspace(0.75, 0.2, len(kinds))
-    for (moves, small), bottom, depth in zip(kinds, lanes, depths, strict=True):
-        name = str(chance.choice(list(SIZES)))
-        low, high = SIZES[name]
-        sides = np.array(low) * _SMALL if small else chance.uniform(low, high)
-        width, height = (max(8, round(float(side) * scale)) for side in sides)
-        own = (chance.choice([-1, 1]) * chance.uniform(4, 8), chance.uniform(-0.8, 0.8)) if moves else (0.0, 0.0)
+def _things(
+    chance: np.random.Generator, options: ClipScenes, pan: tuple[float, float], street: Ground
+) -> Iterator[Thing]:
+    """Yield the things of a clip, the farthest first, side by side so that few hide others."""
+    usual = options.moving + options.standing
+    distances = 1 / np.linspace(1 / _FAR_M, 1 / _NEAR_M, usual)
+    places = [(float(far), False) for far in distances]
+    places += [(float(far), True) for far in chance.uniform(*_SMALL_M, options.small)]
+    moves = [True] * options.moving + [False] * options.standing
+    chance.shuffle(moves)
+    columns = list(chance.permutation(np.linspace(0.15, 0.85, len(places))) * options.width)
+    rows = sorted(zip(places, [*moves, *[False] * options.small], columns, strict=True), reverse=True)
+    for (distance, small), moving, column in rows:
+        names = [name for name in sprites.SIZES_M if name != "person" or distance < _PERSON_M]
+        own = (chance.choice([-1, 1]) * chance.uniform(4, 8), chance.uniform(-0.4, 0.4)) if moving else (0.0, 0.0)
+        name = str(chance.choice(names))
+        px_m = street.px_m / distance * float(chance.uniform(0.9, 1.1))
+        sprite = sprites.draw(chance, name, px_m, mirrored=bool(own[0] < 0 or (not moving and chance.integers(2))))
+        sprite[..., :3] = _grained(chance, sprite[..., :3])
         velocity = (pan[0] + own[0], pan[1] + own[1])
-        middle = options.width / 2 + chance.uniform(-0.3, 0.3) * options.width - velocity[0] * options.frames / 2
-        corner = (float(np.clip(middle - width / 2, 4, options.width - width - 4)), max(2.0, bottom - height))
-        yield Thing(name, _sprite(chance, name, width, height), float(depth), corner, velocity, moves, small)
+        left = float(column) - sprite.shape[1] / 2 - velocity[0] * (options.frames - 1) / 2
+        corner = (left, street.foot_at(distance) - sprite.shape[0])
+        yield Thing(name, sprite, distance / UNIT_M, corner, velocity, moving, small)
 
 
-def _sprite(chance: np.random.Generator, name: str, width: int, height: int) -> Pixels:
-    """Draw a thing in a random colour with a texture that flow can follow, (height, width, 4)."""
-    colour = cv2.cvtColor(np.uint8([[[chance.integers(0, 180), 210, 225]]]), cv2.COLOR_HSV2RGB)[0, 0]  # type: ignore[arg-type]
-    body = np.empty((height, width, 4), np.uint8)
-    body[..., :3] = np.clip(colour + 60 * _noise(chance, width, height, 5)[..., None], 0, 255)
-    alpha = np.zeros((height, width), np.uint8)
-    dark = (25, 28, 36)
-    if name == "person":
-        cv2.ellipse(alpha, (width // 2, int(height * 0.6)), (width // 2 - 1, int(height * 0.4) - 1), 0, 0, 360, 255, -1)
-        cv2.circle(alpha, (width // 2, max(3, int(height * 0.15))), max(2, int(height * 0.14)), 255, -1)
-        cv2.line(body, (width // 2, int(height * 0.65)), (width // 2, height), (*dark, 255), max(1, width // 10))
-    else:
-        top = 0.12 if name == "truck" else 0.4
-        cv2.rectangle(alpha, (0, int(height * top)), (width - 1, int(height * 0.88)), 255, -1)
-        cabin = np.array([[0.2, 0.42], [0.3, 0.04], [0.75, 0.04], [0.88, 0.42]]) * (width, height)
-        cv2.fillPoly(alpha, [cabin.astype(np.int32)], 255)
-        for x in (0.22, 0.78):
-            cv2.circle(alpha, (int(width * x), int(height * 0.86)), max(2, int(height * 0.13)), 255, -1)
-            cv2.circle(body, (int(width * x), int(height * 0.86)), max(2, int(height * 0.13)), (*dark, 255), -1)
-        window = np.array([[0.32, 0.4], [0.37, 0.14], [0.68, 0.14], [0.77, 0.4]]) * (width, height)
-        cv2.fillPoly(body, [window.astype(np.int32)], (*dark, 255))
-    body[..., 3] = alpha
-    return body
-
-
-def _street(chance: np.random.Generator, options: ClipScenes, pan: tuple[float, float]) -> Pixels:
-    """Draw a street larger than the frame: grey, with a coarse and a fine texture, houses and lamp posts."""
+def _street(chance: np.random.Generator, options: ClipScenes, pan: tuple[float, float]) -> Ground:
+    """Draw a street of the demo, as much larger than the frame as the camera turns."""
     margin = _margin(options, pan)
     width, height = options.width + 2 * margin, options.height + 2 * margin
-    grey = 120 + 35 * _noise(chance, width, height, 40) + 28 * _noise(chance, width, height, 4)
-    street = np.clip(np.stack([grey, grey * 0.98, grey * 0.94], axis=-1), 0, 255).astype(np.uint8)
-    for _ in range(9):
-        x, y = chance.integers(0, width), chance.integers(0, int(height * 0.6))
-        w, h = chance.integers(20, 90), chance.integers(30, 110)
-        tone = tuple(int(value) for value in np.clip(chance.integers(70, 170) + np.array([6, 0, -8]), 0, 255))
-        cv2.rectangle(street, (int(x), int(y)), (int(x + w), int(y + h)), tone, -1)
-        for row in range(int(y) + 6, int(y + h) - 8, 14):
-            for column in range(int(x) + 5, int(x + w) - 8, 12):
-                cv2.rectangle(street, (column, row), (column + 5, row + 7), (60, 64, 70), -1)
-    fine = 14 * _noise(chance, width, height, 3)[..., None]
-    return np.asarray(np.clip(street + fine, 0, 255), dtype=np.uint8)
+    street = empty_street(chance)
+    scale = max(width / street.image.shape[1], height / street.image.shape[0])
+    size = (int(np.ceil(street.image.shape[1] * scale)), int(np.ceil(street.image.shape[0] * scale)))
+    whole = cv2.resize(street.image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    image = np.ascontiguousarray(whole[top : top + height, left : left + width, ::-1])
+    image = _grained(chance, image)
+    camera = street.camera
+    return Ground(image, camera.horizon_px * scale - top - margin, camera.focal_px * scale, camera.height_m)
+
+
+def _grained(chance: np.random.Generator, image: Pixels) -> Pixels:
+    """Return colours (height, width, 3) with a fine and a coarse grain, as of asphalt and plaster; flow follows it."""
+    height, width = image.shape[:2]
+    grain = sum(_noise(chance, width, height, grain_px) for grain_px in _GRAINS_PX)
+    return np.asarray(np.clip(image + _GRAIN * np.asarray(grain)[..., None], 0, 255), dtype=np.uint8)
 
 
 def _noise(chance: np.random.Generator, width: int, height: int, grain_px: int) -> Floats32:
     coarse = chance.normal(size=(max(2, height // grain_px), max(2, width // grain_px))).astype(np.float32)
     noise = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(noise if noise.shape == (height, width) else noise.reshape(height, width), dtype=np.float32)
+    return np.asarray(noise, dtype=np.float32)
 
 
 def _margin(options: ClipScenes, pan: tuple[float, float]) -> int:

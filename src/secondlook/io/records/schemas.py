@@ -248,6 +248,25 @@ ALIKE = Record(
     ),
 )
 
+SENT = Record(  # what `review export-to` handed over to another tool, so that `review import-from` knows what changed
+    "sent",
+    pa.schema(
+        [
+            pa.field("instance_id", pa.string(), nullable=False),
+            pa.field("image_path", pa.string(), nullable=False),
+            pa.field("width", pa.int32(), nullable=False),
+            pa.field("height", pa.int32(), nullable=False),
+            *(pa.field(name, pa.float32(), nullable=False) for name in ("x", "y", "w", "h")),
+            pa.field("mask_xywh", pa.list_(pa.float32(), 4)),  # the box around the mask, px; null without a mask
+            pa.field("given", pa.string()),
+            pa.field("proposal", pa.string()),  # the class that the queue proposes; a wrong one in an audit
+            pa.field("label", pa.string()),  # the label that the box bore
+            pa.field("sample", pa.string()),  # one of ReviewSample; null for an object outside of the queue
+            pa.field("probability", pa.float64()),  # as in `queue`
+        ]
+    ),
+)
+
 
 def embedding(dimensions: int) -> Record:
     """Return the record of `dimensions`-long float16 feature vectors."""

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -122,7 +122,10 @@ def read_columns(path: Path, record: Record, columns: Sequence[str]) -> list[dic
 
 
 def part_files(paths: Sequence[Path], shards: int | None) -> list[Path]:
-    """Return the files among `paths`, each folder replaced by its first `shards` part files (by all when None)."""
+    """Return the files among `paths`, each folder replaced by its first `shards` part files (by all when None).
+
+    Raises DataError for a folder without any.
+    """
     files: list[Path] = []
     for path in paths:
         if not path.is_dir():
@@ -130,9 +133,19 @@ def part_files(paths: Sequence[Path], shards: int | None) -> list[Path]:
         elif shards is not None:
             files.extend(path / f"{shard:05d}.parquet" for shard in range(shards))
         else:
-            # the other files there have a second ending, as those of reject rows
-            files.extend(sorted(file for file in path.glob("[0-9]*.parquet") if "." not in file.stem))
+            files.extend(_parts_in(path) or _none_in(path))
     return files
+
+
+def _parts_in(folder: Path) -> list[Path]:
+    # the other files there have a second ending, as those of reject rows
+    return sorted(file for file in folder.glob("[0-9]*.parquet") if "." not in file.stem)
+
+
+def _none_in(folder: Path) -> NoReturn:
+    inside = next((path for path in sorted(folder.iterdir()) if path.is_dir() and _parts_in(path)), None)
+    way_out = "give one that does, or a file" if inside is None else f"{inside} does: give that, and others like it"
+    raise DataError(f"{folder}: holds no part files such as 00000.parquet; {way_out}.")
 
 
 def check(path: Path, record: Record) -> None:

@@ -71,9 +71,9 @@ def instances_of(results: Path) -> Path:
 
 def load_gallery(folder: Path) -> Gallery:
     """Read the vectors of all shards of a task."""
-    paths = records.part_files([folder], None) if folder.is_dir() else []
-    if not paths:
+    if not folder.is_dir():
         raise DataError(f"{folder}: holds no vectors; add a labeler with this encoder to the task and run Snakemake.")
+    paths = records.part_files([folder], None)
     made_by = records.made_by(paths[0])
     ids, vectors = [], []
     for path in paths:

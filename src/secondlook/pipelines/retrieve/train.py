@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.retrieve import ClipTraining, Recipe
-from secondlook.io import files, tabular
+from secondlook.io import events, tabular
 from secondlook.jobs import distributed
 from secondlook.jobs.distributed import Workers
 from secondlook.jobs.resume import Resume, forget, restore, tensors_of
@@ -216,6 +216,6 @@ def _note(
 ) -> None:
     rows = [asdict(one) for one in history]
     resume.save(tensors_of(learner.clip.model, learner.optimiser, best=best), {"history": rows}, last=last)
-    files.write_text(out / "metrics.csv", tabular.to_csv(pd.DataFrame(rows).drop(columns="pairs_per_s")))
+    events.write_metrics(out, tabular.to_csv(pd.DataFrame(rows).drop(columns="pairs_per_s")))
     now = history[-1]
     progress.say(f"retrieve: epoch {now.epoch}: loss {now.loss:.3f}, mAP@10 {now.clean:.3f}, {now.pairs_per_s:.0f}/s")

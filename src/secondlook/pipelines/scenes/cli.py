@@ -1,12 +1,12 @@
 """`secondlook scenes STEP`: the steps of the scenes pipeline, one command each."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from secondlook.base.errors import UsageError
-from secondlook.io.command_line import Options, OutFolder, Threads
+from secondlook.io.command_line import Options, OutFile, OutFolder, Threads
 from secondlook.io.destinations import FILE
 
 app = typer.Typer(
@@ -187,44 +187,97 @@ def train(
     )
 
 
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="Checkpoint of the original, `model_enc_*.pth`.")],
+    out: OutFolder,
+    vocabulary: Words = VOCABULARY,
+    options: Options = None,
+) -> None:
+    """Read a network of the original: weights for `predict` and `evaluate`; its settings are those of `train`."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.scenes import read_vocabulary
+    from secondlook.config.scenes_training import NetworkRun
+    from secondlook.pipelines.scenes import exchange
+
+    settings = parse_options(NetworkRun, options)
+    exchange.import_checkpoint(file, out, read_vocabulary(vocabulary).concepts, settings)
+
+
+@app.command()
+def export(
+    weights: Annotated[Path, typer.Argument(help="Folder that the step `train` or `import` wrote.")],
+    out: OutFile,
+    checkpoint: Annotated[
+        Literal["best", "last"], typer.Option(help="Weights of the best or of the last epoch.")
+    ] = "best",
+) -> None:
+    """Write a network as a checkpoint of the original, `model_enc_NAME.pth`, which it loads with `--resume NAME`."""
+    from secondlook.pipelines.scenes import exchange
+
+    exchange.export_checkpoint(weights, checkpoint, out)
+
+
 @app.command()
 def predict(
-    images: Images,
+    images: Annotated[Path, typer.Argument(help="images.parquet of the step `index`, or a folder of images.")],
     out: OutFolder,
-    weights: Annotated[Path, typer.Option(help="Folder that the step `train` wrote.")],
+    weights: Annotated[Path, typer.Option(help="Folder that the step `train` or `import` wrote.")],
     splits: SplitsOrNone = None,
     points: Points = None,
     options: Options = None,
     threads: Threads = 1,
 ) -> None:
-    """Apply a network to images: scores, masks, and the classes of points."""
+    """Apply a network to images: scores, masks, and the classes of points; in a folder, the mask of N.jpg is N.png."""
     from secondlook.config.root import parse_options
     from secondlook.config.scenes_training import InferenceOptions
     from secondlook.pipelines.scenes import network_steps
 
     settings, files = parse_options(InferenceOptions, options), network_steps.Tables(images, splits, points)
-    network_steps.predict(files, weights, out, settings, threads=threads)
+    if not images.is_dir():
+        network_steps.predict(files, weights, out, settings, threads=threads)
+    elif splits is not None or points is not None:
+        raise UsageError("--splits and --points belong to the table images.parquet; leave them out for a folder.")
+    else:
+        network_steps.predict_folder(images, weights, out, settings, threads=threads)
 
 
 @app.command()
 def evaluate(
-    images: Images,
     out: OutFolder,
-    splits: Splits,
     predicted: Annotated[Path, typer.Option(help="Folder that the step `predict` wrote.")],
+    images: Annotated[Path | None, typer.Argument(help="images.parquet of the step `index`.")] = None,
+    splits: SplitsOrNone = None,
     truth: Annotated[Path | None, typer.Option(help="Truth, as a CSV of image_id, label.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of true index masks.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Folder of `train`, for the cosines of shared points.")] = None,
     points: Points = None,
     pairs: Pairs = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option("--list", help="The published segmentation test, wikiscenes_val.txt, instead of IMAGES."),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder that the paths of --list start from; by default, the current one.")
+    ] = None,
     vocabulary: Words = VOCABULARY,
     threads: Threads = 1,
 ) -> None:
     """Evaluate scores and masks of a network on images that it was not trained on, and print the main figures."""
     from secondlook.config.scenes import read_vocabulary
+    from secondlook.pipelines.scenes import listed as published
     from secondlook.pipelines.scenes import network_steps, steps
 
-    words, files = read_vocabulary(vocabulary), network_steps.Tables(images, splits, points, pairs)
+    words = read_vocabulary(vocabulary)
+    if listed is not None:
+        if any(one is not None for one in (images, splits, truth, masks, weights, points, pairs)):
+            raise UsageError("--list has images and masks of its own; give only --predicted, --root and --out with it.")
+        concepts, start = words.concepts, root or Path()
+        typer.echo(published.evaluate_list(listed, predicted, out, concepts, root=start, threads=threads))
+        return
+    if images is None or splits is None or root is not None:
+        raise UsageError("give IMAGES with --splits, or --list with --root for the published segmentation test.")
+    files = network_steps.Tables(images, splits, points, pairs)
     classes = steps.read_truth(truth, words) if truth is not None else {}
     evaluated = network_steps.Evaluated(predicted, masks, classes, weights)
     typer.echo(network_steps.evaluate_network(files, evaluated, out, words.concepts, threads=threads))

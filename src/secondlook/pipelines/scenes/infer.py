@@ -121,9 +121,21 @@ def allowed(scores: Floats32, options: InferenceOptions, labels: NDArray[np.bool
 
 def mask_names(image_ids: Sequence[str]) -> Mapping[str, str]:
     """Return the names of masks by image; raises DataError if the masks of two images would have the same name."""
+    return _apart({image_id: mask_name(image_id) for image_id in image_ids})
+
+
+def published_names(file_names: Sequence[str]) -> Mapping[str, str]:
+    """Return the published names of masks by image file: `N.png` for `N.jpg`, up to its first dot.
+
+    Raises DataError if the masks of two images would have the same name.
+    """
+    return _apart({name: f"{name.partition('.')[0]}.png" for name in file_names})
+
+
+def _apart(names: Mapping[str, str]) -> Mapping[str, str]:
     taken: dict[str, str] = {}
-    for image_id in image_ids:
-        other = taken.setdefault(mask_name(image_id), image_id)
+    for image_id, name in names.items():
+        other = taken.setdefault(name, image_id)
         if other != image_id:
             raise DataError(f"the masks of {other} and {image_id} would have the same name; rename one of the images.")
-    return {image_id: name for name, image_id in taken.items()}
+    return names

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from secondlook.base import progress
 from secondlook.base.errors import DataError
-from secondlook.io import parquetfile
+from secondlook.io import imagefiles, parquetfile
 
 TRAIN, SEEN, UNSEEN = "train", "val_seen", "val_unseen"
 Rows = NDArray[np.int64]
@@ -120,6 +121,23 @@ def read(
     paths = tuple(Path(about[name]["path"]) for name in ids)
     sizes = tuple((about[name]["width"], about[name]["height"]) if "width" in about[name] else None for name in ids)
     return ImageTable(ids, paths, landmark, split, primary, members, shared, _points(points, ids), sizes)
+
+
+def of_folder(folder: Path, classes: Sequence[str]) -> ImageTable:
+    """Return the images directly in a folder, named as their files are, without labels, splits and points.
+
+    Raises DataError for a folder without images.
+    """
+    there = sorted(folder.iterdir())
+    paths = [path for path in there if path.is_file() and imagefiles.is_image(path)]
+    if not paths:
+        raise DataError(f"{folder}: holds no images; give the folder that holds the image files themselves.")
+    if len(paths) < len(there):
+        progress.say(f"scenes: {len(there) - len(paths)} entries of {folder} are not images and are left out")
+    count, nothing = len(paths), np.full(len(paths), None, object)
+    primary, labels = np.full(count, -1, np.int64), np.zeros((count, len(classes)), np.bool_)
+    ids, pairs = tuple(path.name for path in paths), np.zeros((0, 2), np.int64)
+    return ImageTable(ids, tuple(paths), nothing, nothing, primary, labels, pairs, _points(None, ids), (None,) * count)
 
 
 def _labels(path: Path) -> dict[str, dict[str, Any]]:

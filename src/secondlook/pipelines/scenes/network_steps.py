@@ -17,7 +17,7 @@ from secondlook.jobs import cache, distributed
 from secondlook.models import inference
 from secondlook.pipelines.scenes import checkpoint, evaluate, figures, inputs, predictions
 from secondlook.pipelines.scenes import train as training
-from secondlook.pipelines.scenes.infer import Reader
+from secondlook.pipelines.scenes.infer import Reader, mask_names, published_names
 from secondlook.pipelines.scenes.inputs import TRAIN, ImageTable
 from secondlook.pipelines.scenes.tree import mask_name
 
@@ -81,16 +81,34 @@ def predict(tables: Tables, weights: Path, out: Path, options: InferenceOptions,
     distribution per point, background first. Images that cannot be read become rows of `rejects.csv`; raises
     DataError if none can be read.
     """
+    reader = _reader(weights, options, threads)
+    images = tables.read(reader.about.classes)
+    _predict(reader, images, mask_names(images.ids), out, tables.points)
+
+
+def predict_folder(folder: Path, weights: Path, out: Path, options: InferenceOptions, *, threads: int) -> None:
+    """Write to `out` what `predict` writes, for the images in a folder; the mask of `N.jpg` is `N.png`, as published.
+
+    Raises DataError if there are no images, if none can be read, and for two masks of the same name.
+    """
+    reader = _reader(weights, options, threads)
+    images = inputs.of_folder(folder, reader.about.classes)
+    _predict(reader, images, published_names(images.ids), out, None)
+
+
+def _reader(weights: Path, options: InferenceOptions, threads: int) -> Reader:
     inference.make_deterministic(0, threads)
     device = inference.pick_device(options.device)
     network, about = checkpoint.load(weights, options.checkpoint, device)
-    images = tables.read(about.classes)
-    rows = _requested(images, options)
-    reader = Reader(network, about, options, device)
-    writer = predictions.Predictions(out, about.classes, images, options)
+    return Reader(network, about, options, device)
+
+
+def _predict(reader: Reader, images: ImageTable, names: Mapping[str, str], out: Path, points: Path | None) -> None:
+    rows, about, options = _requested(images, reader.options), reader.about, reader.options
+    writer = predictions.Predictions(out, about.classes, images, names, options)
     made_by = {"step": "predict", "options": options.model_dump(exclude={"device", "resources"})}
-    with predictions.points_file(out, about, tables.points, made_by) as points:
-        writer.points = points
+    with predictions.points_file(out, about, points, made_by) as file:
+        writer.points = file
         for row in progress.track(rows, total=len(rows), what="images"):
             writer.take(reader, int(row))
         writer.flush()

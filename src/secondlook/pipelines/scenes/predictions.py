@@ -20,7 +20,7 @@ from secondlook.io import files, parquetfile, tabular
 from secondlook.pipelines.scenes import consistency, refine, tables
 from secondlook.pipelines.scenes.checkpoint import About
 from secondlook.pipelines.scenes.evaluate import BACKGROUND
-from secondlook.pipelines.scenes.infer import Prediction, Reader, mask_names
+from secondlook.pipelines.scenes.infer import Prediction, Reader
 from secondlook.pipelines.scenes.inputs import ImageTable
 from secondlook.pipelines.scenes.samples import decoded
 from secondlook.pixels import images
@@ -33,20 +33,18 @@ _OVERLAY_QUALITY = 85
 
 @dataclass
 class Predictions:
-    """Writes the files of predictions image by image."""
+    """Writes the files of predictions image by image; `names` are those of the masks, by image."""
 
     out: Path
     classes: Sequence[str]
     images: ImageTable
+    names: Mapping[str, str]
     options: InferenceOptions
     points: Any = None
     scores: list[dict[str, Any]] = field(default_factory=list)
     rejects: list[dict[str, str]] = field(default_factory=list)
     _waiting: list[pa.Table] = field(default_factory=list)
     _drawn: int = 0
-
-    def __post_init__(self) -> None:
-        self._names: Mapping[str, str] = mask_names(self.images.ids)
 
     def take(self, reader: Reader, row: int) -> None:
         """Read an image and write its prediction."""
@@ -55,7 +53,7 @@ class Predictions:
             image = decoded(path, self.images.sizes[row])
         except (images.UnreadableImageError, OSError) as error:
             self.rejects.append({"image_id": image_id, "path": str(path), "detail": str(error)})
-            mask = self.out / MASKS / self._names[image_id]
+            mask = self.out / MASKS / self.names[image_id]
             for older in (mask, mask.with_suffix(".npz")):
                 older.unlink(missing_ok=True)  # from a run in which it was readable
             return
@@ -64,7 +62,7 @@ class Predictions:
         if prediction.mask is not None:
             self._write_mask(image_id, prediction.mask, image)
         if prediction.shares is not None and self.options.soft_masks:
-            _write_soft((self.out / MASKS / self._names[image_id]).with_suffix(".npz"), prediction.shares)
+            _write_soft((self.out / MASKS / self.names[image_id]).with_suffix(".npz"), prediction.shares)
         if self.points is not None:
             self._take_points(row, prediction)
 
@@ -85,7 +83,7 @@ class Predictions:
         files.write_text(self.out / REJECTS, tabular.to_csv(pd.DataFrame(self.rejects, columns=columns)))
 
     def _write_mask(self, image_id: str, mask: NDArray[np.uint8], image: Pixels) -> None:
-        name = self._names[image_id]
+        name = self.names[image_id]
         files.write_bytes(self.out / MASKS / name, bytes(cv2.imencode(".png", mask)[1]))
         if self._drawn < self.options.overlays:
             self._drawn += 1

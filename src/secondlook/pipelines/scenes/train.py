@@ -12,7 +12,7 @@ import pandas as pd
 from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.scenes_training import NetworkOptions, TrainingOptions
-from secondlook.io import files, tabular, tensorfile
+from secondlook.io import events, tabular, tensorfile
 from secondlook.jobs import distributed
 from secondlook.jobs.distributed import Workers
 from secondlook.jobs.resume import Resume, forget, restore, tensors_of
@@ -211,7 +211,7 @@ def _write_epoch(learner: Learner, out: Path, history: History) -> None:
     if history[-1]["best"]:
         tensorfile.write(out / "best.safetensors", learner.network.state_dict())
     table = pd.DataFrame(history, columns=list(COLUMNS)).astype({"epoch": int, "best": int})
-    files.write_text(out / "metrics.csv", tabular.to_csv(table))
+    events.write_metrics(out, tabular.to_csv(table))
 
 
 def _take_up(learner: Learner, resume: Resume) -> History:

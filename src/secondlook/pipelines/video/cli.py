@@ -7,7 +7,7 @@ import typer
 
 from secondlook.base.errors import UsageError
 from secondlook.io.command_line import Options, OutFolder, Threads
-from secondlook.io.destinations import FILE, require_ending
+from secondlook.io.destinations import FILE, as_folder, require_ending
 
 app = typer.Typer(
     name="video",
@@ -101,8 +101,7 @@ def train(
     from secondlook.config.video import Training
     from secondlook.pipelines.video import steps
 
-    settings = parse_options(Training, options)
-    steps.train_round(labels, out, settings.round, settings.network, seed=settings.seed, threads=threads)
+    steps.train_round(labels, out, parse_options(Training, options), threads=threads)
 
 
 @app.command()
@@ -124,6 +123,23 @@ def predict(
 
     network = parse_options(DetectorOptions, options)
     steps.find_objects(source, weights, out, name, network, score=score, threads=threads)
+
+
+@app.command()
+def look(
+    sources: Annotated[list[Path], typer.Argument(help="Images, folders of images at any depth, and video files.")],
+    weights: Annotated[Path, typer.Option(help="Folder that `train` or `import` wrote, or a published .pth file.")],
+    out: OutFolder,
+    score: Annotated[float, typer.Option(min=0, max=1, help="Only objects above this score are shown.")] = 0.5,
+    options: Options = None,
+    threads: Threads = 1,
+) -> None:
+    """Find objects in any images and show them: overlays with masks, boxes and scores, a page, and COCO JSON."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import DetectorOptions
+    from secondlook.pipelines.video import look as step
+
+    step.look(sources, weights, out, parse_options(DetectorOptions, options), score=score, threads=threads)
 
 
 @app.command()
@@ -159,6 +175,51 @@ def boxes(
     steps.write_boxes(labels, out, parse_options(TrackOptions, options), score=score)
 
 
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="File of weights (.pth), or folder of labels, one JSON per frame.")],
+    out: Annotated[Path, typer.Option(help="Folder for weights, or file (.json, COCO) for labels.")],
+    frames: Annotated[Path | None, typer.Option(help="For labels: output of the step `frames`.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="For labels: name of their round: moving (L0), mobile (L1), merged (L2) or final."),
+    ] = None,
+    options: Options = None,
+) -> None:
+    """Read weights or labels of MOD-UV's published code as those of a round."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import DetectorOptions
+    from secondlook.pipelines.video import exchange
+
+    if source.is_file():
+        exchange.import_weights(source, as_folder(out), parse_options(DetectorOptions, options))
+    elif source.is_dir() and frames is not None and name is not None:
+        require_ending(out, ".json")
+        exchange.import_labels(source, frames, out, name)
+    elif source.is_dir():
+        raise UsageError(f"{source}: labels need --frames, which says their frames, and --name, which says the round.")
+    else:
+        raise UsageError(f"{source}: there is no such file or folder; give a file of weights or a folder of labels.")
+
+
+@app.command()
+def export(
+    source: Annotated[Path, typer.Argument(help="Folder that the step `train` wrote, or labels of a round (.json).")],
+    out: Annotated[Path, typer.Option(help="File (.pth) for weights, or folder for labels, one JSON per frame.")],
+    options: Options = None,
+) -> None:
+    """Write weights or labels of a round as MOD-UV's published code reads them."""
+    from secondlook.config.root import parse_options
+    from secondlook.config.video import DetectorOptions
+    from secondlook.pipelines.video import exchange
+
+    if source.is_dir():
+        require_ending(out, ".pth")
+        exchange.export_weights(source, out, parse_options(DetectorOptions, options))
+    else:
+        exchange.export_labels(source, as_folder(out))
+
+
 @app.command()
 def evaluate(
     out: OutFolder,
@@ -171,6 +232,9 @@ def evaluate(
         float,
         typer.Option(min=0, max=1, help="Boxes of the last round above this score count for recall and precision."),
     ] = 0.5,
+    held_out: Annotated[
+        str | None, typer.Option(help="Only clips whose names begin so, which no round has learned from.")
+    ] = None,
     summary: Annotated[
         Path | None, typer.Option(**FILE, help="Where to write summary.json; by default summary.json in --out.")
     ] = None,
@@ -184,4 +248,5 @@ def evaluate(
         if not sign or not name or not path:
             raise UsageError(f"--round: must be NAME=FILE, such as moving=labels.json, not `{one}`.")
         labels.setdefault(name, []).append(Path(path))
-    typer.echo(steps.evaluate_rounds(labels, truth, out, category or None, score=score, summary=summary))
+    counted = steps.Evaluated(category or None, score, held_out)
+    typer.echo(steps.evaluate_rounds(labels, truth, out, counted, summary))

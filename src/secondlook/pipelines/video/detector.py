@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.video import DetectorOptions
 from secondlook.models import checkpoints
+from secondlook.pipelines.video import published_weights
 
 if TYPE_CHECKING:
     import torch
@@ -119,15 +120,8 @@ def _small(channels: int) -> "nn.Module":
     return pyramid
 
 
-def load(folder: Path, options: DetectorOptions, device: "torch.device") -> "MaskRCNN":
-    """Return the detector with the weights that a round of training wrote; raises DataError if they do not fit."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    model, path = build(options, with_start=False), folder / "weights.safetensors"
-    try:
-        model.load_state_dict(load_file(path))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = str(error).split("\n", maxsplit=1)[0]
-        raise DataError(f"{path}: does not fit the detector of the config ({reason}); train it again.") from error
+def load(weights: Path, options: DetectorOptions, device: "torch.device") -> "MaskRCNN":
+    """Return the detector with the weights of a trained round, in its folder or as a file of the published code."""
+    model = build(options, with_start=False)
+    published_weights.load(model, weights)
     return model.eval().to(device)

@@ -15,14 +15,15 @@ LEAST_VISIBLE_PX = 80
 
 
 def draw_clips(out: Path, truth: Path, options: ClipScenes) -> None:
-    """Write clips as folders of frames below `out`, and their truth below `truth`.
+    """Write clips as folders of frames below `out`, and their truth below `truth`; those to hold out are `val_...`.
 
     `<clip>.json` has each object with class, mask, track and `moving`; `<clip>.safetensors` has depth, flow to the next
     frame in px, and the homographies of the camera.
     """
-    for number in progress.track(range(options.clips), total=options.clips, what="clips"):
-        clip = draw_clip(np.random.default_rng([options.seed, number]), options)
-        _write_clip((out, truth), f"clip_{number:03d}", clip, options)
+    named = [(f"clip_{number:03d}", [options.seed, number]) for number in range(options.clips)]
+    named += [(f"val_{number:03d}", [options.seed, number, 1]) for number in range(options.val)]
+    for name, seed in progress.track(named, total=len(named), what="clips"):
+        _write_clip((out, truth), name, draw_clip(np.random.default_rng(seed), options), options)
 
 
 def _write_clip(places: tuple[Path, Path], name: str, clip: Clip, options: ClipScenes) -> None:

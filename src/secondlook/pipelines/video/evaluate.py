@@ -1,7 +1,8 @@
 """Step `evaluate`: recall and precision of the labels of each round, and class-agnostic COCO AP and AR of the last.
 
 An object is found if a mask matches its own, one to one, at an IoU of 0.5 or more. Moving and standing objects are also
-counted separately if the truth tells them apart (attribute `moving`).
+counted separately if the truth tells them apart (attribute `moving`). AP and AR of some objects, such as the small or
+the moving ones, ignore the others and their detections; a false detection counts against moving and standing alike.
 """
 
 import contextlib
@@ -21,8 +22,14 @@ from secondlook.pipelines.video.samples import mask_at, masks_at
 
 FOUND_FROM = 0.5
 KINDS = ("all", "moving", "standing", "small")
-STATS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
-RECALLS = ("AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large")
+AP_FROM = 0.05  # least score of the detections that AP and AR count
+SIZES_PX = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}  # areas, as COCO
+MOST = (1, 10, 100)  # detections of a frame, for AR
+FIGURES = ("AP", "AP50", "AP75", *(f"AR{most}" for most in MOST))
+PRECISION_COLUMNS = ("of", "objects", "n", *FIGURES)
+_INSIDE, _OUTSIDE = 1.0, 3.0  # areas that stand for moving or standing
+_Rows = tuple[list[Any], list[Any], list[Any]]  # images, true objects and detections as COCO has them
+Figures = tuple[Any, ...]  # kind, objects and FIGURES
 ROUND_COLUMNS = ("round", "kind", "n", "found", "recall", "boxes", "precision")
 
 
@@ -53,8 +60,12 @@ def of_rounds(rounds: Mapping[str, Sequence[ClipLabels]], truth: Sequence[ClipLa
 
 
 def average_precision(clips: Sequence[ClipLabels], truth: Sequence[ClipLabels]) -> pd.DataFrame:
-    """Return COCO's AP and AR of boxes and of masks, all classes as one, by size in px of the whole image."""
-    truths, detected = _by_frame(truth), _by_frame(clips)
+    """Return COCO's AP and AR of boxes and of masks, all classes as one, for each kind of true object.
+
+    Kinds are all, those of a size in px of the whole image, and moving and standing ones where the truth tells them
+    apart. Detections count from scores above `AP_FROM`.
+    """
+    truths, detected = _by_frame(truth), _by_frame([one.above(AP_FROM) for one in clips])
     ids = {key: number for number, key in enumerate(sorted(set(truths) & set(detected)), start=1)}
     if not ids:
         raise DataError("the truth has none of the evaluated frames; give the truth of the same clips.")
@@ -63,11 +74,16 @@ def average_precision(clips: Sequence[ClipLabels], truth: Sequence[ClipLabels]) 
     ]
     true = [_row(ids[key], truths[key][0], one) for key in ids for one in truths[key][1]]
     detections = [_detection(ids[key], detected[key][0], one) for key in ids for one in detected[key][1]]
+    by_motion = {
+        kind: [kind in _kinds(one) for key in ids for one in truths[key][1]] for kind in ("moving", "standing")
+    }
     rows = []
-    for kind in ("bbox", "segm"):
-        values = _evaluated(images, true, detections, kind) if true else np.full(12, np.nan)
-        rows.append({"of": {"bbox": "box", "segm": "mask"}[kind], **dict(zip((*STATS, *RECALLS), values, strict=True))})
-    return pd.DataFrame(rows)
+    for of, name in (("box", "bbox"), ("mask", "segm")):
+        rows += [(of, *row) for row in _evaluated((images, true, detections), name, SIZES_PX)]
+        for kind, inside in by_motion.items():
+            if any(inside):
+                rows.append((of, *_of_kind((images, true, detections), name, kind, inside)))
+    return pd.DataFrame(rows, columns=list(PRECISION_COLUMNS))
 
 
 def mobile_only(truth: Sequence[ClipLabels], categories: Sequence[str] | None) -> list[ClipLabels]:
@@ -126,11 +142,36 @@ def _coco(images: list[Any], rows: Sequence[Mapping[str, Any]]) -> COCO:
     return coco
 
 
-def _evaluated(images: list[Any], true: list[Any], detections: list[Any], kind: str) -> Any:
+def _of_kind(rows: _Rows, of: str, kind: str, inside: Sequence[bool]) -> Figures:
+    """Return the figures of only some true objects, which pycocotools can ignore by their area alone."""
+    images, true, detections = rows
+    marked = [{**row, "area": _INSIDE if one else _OUTSIDE} for row, one in zip(true, inside, strict=True)]
+    found = [{**row, "area": _INSIDE} for row in detections]
+    (figures,) = _evaluated((images, marked, found), of, {kind: (0, (_INSIDE + _OUTSIDE) / 2)})
+    return figures
+
+
+def _evaluated(rows: _Rows, of: str, ranges: Mapping[str, tuple[float, float]]) -> list[Figures]:
+    """Return name, objects, AP and AR for each range of areas; nan where there is no object."""
+    images, true, detections = rows
+    counts = [sum(low <= row["area"] <= high for row in true) for low, high in ranges.values()]
+    if not true:
+        return [(name, 0, *np.full(len(FIGURES), np.nan)) for name in ranges]
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
-        evaluation = COCOeval(_coco(images, true), _coco(images, detections), kind)
-        evaluation.params.useCats = 0
+        evaluation = COCOeval(_coco(images, true), _coco(images, detections), of)
+        evaluation.params.useCats, evaluation.params.maxDets = 0, list(MOST)
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = list(ranges.values()), list(ranges)
         evaluation.evaluate()
         evaluation.accumulate()
-        evaluation.summarize()
-    return np.where(evaluation.stats < 0, np.nan, evaluation.stats)
+    precision, recall = evaluation.eval["precision"][:, :, 0], evaluation.eval["recall"][:, 0]
+    result: list[Figures] = []
+    for place, (name, count) in enumerate(zip(ranges, counts, strict=True)):
+        ap = [_mean(precision[which, :, place, -1]) for which in (slice(None), 0, 5)]  # of IoU .5 to .95, .5 and .75
+        result.append((name, count, *ap, *(_mean(recall[:, place, most]) for most in range(len(MOST)))))
+    return result
+
+
+def _mean(values: Any) -> float:
+    """Return the mean of figures, in which -1 stands for none; nan if there is none."""
+    known = values[values > -1]
+    return float(known.mean()) if known.size else float("nan")

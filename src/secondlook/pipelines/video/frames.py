@@ -18,6 +18,7 @@ from secondlook.pixels import images
 from secondlook.pixels.images import UnreadableImageError
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
+SINGLE = "images"  # clip of images that are given one by one
 Reject = dict[str, str]
 
 
@@ -128,6 +129,14 @@ def extract(
         labels.append(ClipLabels(clip, frames, [[] for _ in frames]))
     tally.say()
     return labels, rejects
+
+
+def of_single_images(paths: Sequence[Path]) -> tuple[ClipLabels, list[Reject]]:
+    """Return images as one clip, numbered from 0, and a row for each that cannot be read."""
+    found = list(_of_images(list(enumerate(paths)), FrameOptions(stride=1), Tally()))
+    read = [one for one in found if isinstance(one, Frame)]
+    rejects = [{"clip": SINGLE, **one} for one in found if not isinstance(one, Frame)]
+    return ClipLabels(SINGLE, read, [[] for _ in read]), rejects
 
 
 def _frames(

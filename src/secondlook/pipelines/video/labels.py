@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 
 import secondlook
 from secondlook.base.arrays import Mask
-from secondlook.base.errors import DataError
+from secondlook.base.errors import DataError, UsageError
 from secondlook.io import files, jsonfile
 
 Rle = dict[str, Any]
@@ -62,6 +62,27 @@ class ClipLabels:
         """Return the same frames with only objects above a score, or without one."""
         kept = [[one for one in row if one.score is None or one.score > score] for row in self.found]
         return replace(self, found=kept)
+
+
+def apart(clips: Sequence[ClipLabels], held_out: str | None) -> tuple[list[ClipLabels], list[ClipLabels]]:
+    """Return the clips to learn from and those that are held out, whose names begin so.
+
+    Raises UsageError if there is a beginning and no such clip.
+    """
+    held = [] if held_out is None else [one for one in clips if one.clip.startswith(held_out)]
+    if held_out is not None and not held:
+        raise UsageError(f"held_out: no clip has a name that begins with `{held_out}`; correct it or leave it out.")
+    return [one for one in clips if one not in held], held
+
+
+def folders_of(clip: str, frame: Frame) -> list[tuple[str, ...]]:
+    """Return where files about a frame may lie: in a folder named after the clip or, as published, in nested ones.
+
+    The clip `train_segment-1` is then in `train/segment-1`, as in the path of the frame.
+    """
+    parts = Path(frame.path).parent.parts
+    nested = [parts[start:] for start in reversed(range(len(parts))) if "_".join(parts[start:]) == clip]
+    return list(dict.fromkeys([(clip,), *nested]))
 
 
 def encode(mask: Mask) -> Rle:

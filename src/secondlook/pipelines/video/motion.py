@@ -25,7 +25,7 @@ from secondlook.config.video import MotionOptions
 from secondlook.io import tensorfile
 from secondlook.models import hub, inference
 from secondlook.pipelines.video.flow import Flow, flow_source
-from secondlook.pipelines.video.labels import ClipLabels, Frame, decode
+from secondlook.pipelines.video.labels import ClipLabels, Frame, decode, folders_of
 from secondlook.pipelines.video.labels import read as read_labels
 from secondlook.pipelines.video.samples import read_frame
 from secondlook.pixels import images
@@ -201,16 +201,11 @@ def _of_dynamo(labels: ClipLabels, options: MotionOptions) -> Motion:
 
 
 def _npz_of(folder: Path, clip: str, frame: Frame) -> Path:
-    """Return the npz of a frame, in a folder named after the clip or, as published, in nested folders.
-
-    The clip `train_segment-1` is then in `train/segment-1`, as in the path of the frame.
-    """
-    name, parts = f"{frame.number:06d}.npz", Path(frame.path).parent.parts
-    named = (parts[start:] for start in reversed(range(len(parts))) if "_".join(parts[start:]) == clip)
-    places = [folder.joinpath(*one, name) for one in [(clip,), *named]]
+    """Return the npz of a frame."""
+    places = [folder.joinpath(*one, f"{frame.number:06d}.npz") for one in folders_of(clip, frame)]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
-        raise DataError(f"{' or '.join(map(str, dict.fromkeys(places)))}: no such file; correct `folder` of `motion`.")
+        raise DataError(f"{' or '.join(map(str, places))}: no such file; correct `folder` of `motion`.")
     return path
 
 

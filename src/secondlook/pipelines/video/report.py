@@ -5,17 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from secondlook.io import files
 from secondlook.pages import render
 from secondlook.pages.plotting import AMBER, BLUE, GREEN, LINE, SOFT, svg
-from secondlook.pipelines.video.evaluate import KINDS
+from secondlook.pipelines.video import overlay
+from secondlook.pipelines.video.evaluate import AP_FROM, FIGURES, KINDS
 from secondlook.pipelines.video.labels import ClipLabels, Found, Frame
-from secondlook.pipelines.video.samples import mask_at
 from secondlook.pixels import images
 from secondlook.pixels.images import UnreadableImageError
 
@@ -24,12 +22,18 @@ _HERE = Path(__file__).parent
 _COLOURS = dict(zip(KINDS, (SOFT, BLUE, AMBER, GREEN), strict=True))
 
 
-def write_page(out: Path, by_round: pd.DataFrame, precision: pd.DataFrame, last: Sequence[ClipLabels]) -> None:
+def write_page(
+    out: Path, by_round: pd.DataFrame, precision: pd.DataFrame, last: Sequence[ClipLabels], *, held_out: str | None
+) -> None:
     """Write the page; the same results give the same bytes."""
     context = {
         "rounds": by_round.to_dict("records"),
         "kinds": [kind for kind in KINDS if kind in set(by_round["kind"])],
         "precision": precision.to_dict("records"),
+        "figures": FIGURES,
+        "clips": len(last),
+        "held_out": held_out,
+        "ap_from": AP_FROM,
         "chart": _chart(by_round) if len(by_round) else "",
         "images": _images(last),
     }
@@ -70,12 +74,6 @@ def _images(last: Sequence[ClipLabels]) -> list[dict[str, Any]]:
 
 
 def _drawn(frame: Frame, objects: Sequence[Found]) -> bytes:
-    image = images.read_rgb(Path(frame.path)).copy()
-    for number, one in enumerate(objects):
-        hue = np.uint8([[[(number * 37) % 180, 200, 255]]])  # type: ignore[arg-type]
-        colour = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[0, 0]
-        mask = mask_at(one, frame.width, frame.height).astype(np.bool_)
-        image[mask] = (0.55 * image[mask] + 0.45 * colour).astype(np.uint8)
-        image = images.draw_box(image, one.box_xywh)
+    image = overlay.draw(images.read_rgb(Path(frame.path)), frame, objects)
     width, height = images.size_within(frame.width, frame.height, SHOWN_PX)
     return images.encode(images.scale(image, width, height), "jpeg", quality=80)

@@ -54,7 +54,8 @@ class VideoRun:
 
     def training(self, name: str) -> str:
         """Return the options of the training of a round."""
-        settings = Training(round=getattr(self.options.rounds, name), network=self.options.detector)
+        round_options = getattr(self.options.rounds, name)
+        settings = Training(round=round_options, network=self.options.detector, held_out=self.options.held_out)
         return json.dumps(settings.model_dump(mode="json", exclude={"round": {"resources"}}), sort_keys=True)
 
     def resources(self, name: str) -> Resources:
@@ -94,6 +95,10 @@ class VideoRun:
     def rounds(self) -> list[str]:
         """Return, as options of a command, the labels of all rounds."""
         return [f"--round {name}={path}" for name in LABELS for path in self.labels(name)]
+
+    def held_out(self) -> list[str]:
+        """Return, as options of a command, which clips are held out for the evaluation."""
+        return ["--held-out", self.options.held_out] if self.options.held_out is not None else []
 
     def categories(self) -> list[str]:
         """Return, as options of a command, the classes of the truth that count."""

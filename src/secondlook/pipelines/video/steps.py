@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from secondlook.config.video import (
     GroupOptions,
     MergeOptions,
     MotionOptions,
-    RoundOptions,
     TrackOptions,
+    Training,
 )
 from secondlook.io import files, tabular
 from secondlook.jobs import cache, distributed
@@ -29,16 +29,34 @@ from secondlook.pipelines.video.report import write_page
 _REJECTS = ("clip", "path", "reason", "detail")
 
 
+@dataclass(frozen=True)
+class Evaluated:
+    """What an evaluation counts: classes of the truth (None: all), boxes above a score, and which clips."""
+
+    categories: Sequence[str] | None
+    score: float
+    held_out: str | None = None
+
+    def clips_of(self, clips: Sequence[ClipLabels]) -> list[ClipLabels]:
+        """Return the clips that are held out, or all if none are."""
+        return labels.apart(clips, self.held_out)[0 if self.held_out is None else 1]
+
+
 def list_frames(clips: Mapping[str, Path], out: Path, options: FrameOptions, listed: Path | None) -> None:
     """Write the frames of clips; clips and frames that cannot be read go to `<out>.rejects.csv`."""
     indexed, rejects = frames.extract(clips, out.with_suffix(""), options, listed)
-    files.write_text(out.with_suffix(".rejects.csv"), tabular.to_csv(pd.DataFrame(rejects, columns=list(_REJECTS))))
+    write_rejects(out.with_suffix(".rejects.csv"), rejects)
     if clips and not any(one.frames for one in indexed):
         raise DataError(f"no clip has a readable frame; see the reasons in {out.with_suffix('.rejects.csv')}.")
     labels.write(out, indexed, {"step": "frames", "options": options.model_dump()})
     progress.say(
         f"video: {sum(len(one.frames) for one in indexed)} frames of {len(indexed)} clips, {len(rejects)} rejected"
     )
+
+
+def write_rejects(path: Path, rejects: Sequence[Mapping[str, str]]) -> None:
+    """Write a row for each clip or frame that cannot be read."""
+    files.write_text(path, tabular.to_csv(pd.DataFrame(rejects, columns=list(_REJECTS))))
 
 
 def find_motion(source: Path, out: Path, options: MotionOptions, truth: Path | None) -> None:
@@ -63,13 +81,12 @@ def group_pixels(source: Path, moving: Path, out: Path, options: GroupOptions) -
     _write(out, grouped, "group", options.model_dump())
 
 
-def train_round(
-    sources: Sequence[Path], out: Path, options: RoundOptions, network: DetectorOptions, *, seed: int, threads: int
-) -> None:
-    """Train one round on the labels of all clips."""
+def train_round(sources: Sequence[Path], out: Path, training: Training, *, threads: int) -> None:
+    """Train one round on the labels of all clips that are not held out."""
+    options, network = training.round, training.network
     settings: dict[str, Any] = {"round": options.model_dump(exclude={"resources"})}
     settings |= {"network": network.model_dump(exclude={"device"})}
-    settings |= {"seed": seed, "threads": threads}
+    settings |= {"seed": training.seed, "held_out": training.held_out, "threads": threads}
     settings |= {"computes_in": inference.numbers_of(network.precision, network.device)}
     start = [Path(network.weights)] if network.weights else []
     key = cache.key_of(settings, *sources, *start, code=train.__name__)
@@ -78,11 +95,13 @@ def train_round(
         not distributed.is_inside()
         and (count := distributed.wanted(options.processes, device, most=options.batch_size)) > 1
     ):
-        content = {"round": options.model_dump(mode="json"), "network": network.model_dump(mode="json"), "seed": seed}
-        arguments = ["--options", json.dumps(content), "--threads", str(threads)]
+        arguments = ["--options", training.model_dump_json(), "--threads", str(threads)]
         distributed.start(count, ["video", "train", *map(str, sources), "--out", str(out), *arguments])
         return
-    train.train(labels.read_all(sources), out, options, network, seed=seed, threads=threads, key=key)
+    clips, held = labels.apart(labels.read_all(sources), training.held_out)
+    if held:
+        progress.say(f"video: {len(held)} of {len(clips) + len(held)} clips are held out")
+    train.train(clips, out, options, network, seed=training.seed, threads=threads, key=key)
 
 
 def find_objects(
@@ -124,34 +143,32 @@ def evaluate_rounds(
     rounds: Mapping[str, Sequence[Path]],
     truth: Path,
     out: Path,
-    categories: Sequence[str] | None,
-    *,
-    score: float,
+    options: Evaluated,
     summary: Path | None = None,
 ) -> str:
     """Write `rounds.csv`, `ap.csv` and the page to folder `out`, and the summary; return recall per round as text.
 
     The summary goes to `summary`, or into `out` if none is given. Recall, precision and the page use the objects of the
-    last round above `score`; AP uses all of them.
+    last round above a score; AP uses those above `evaluate.AP_FROM`.
     """
-    reference = evaluate.mobile_only(labels.read_all(sorted(truth.glob("*.json"))), categories)
-    by_name = {name: labels.read_all(paths) for name, paths in rounds.items()}
+    reference = evaluate.mobile_only(labels.read_all(sorted(truth.glob("*.json"))), options.categories)
+    by_name = {name: options.clips_of(labels.read_all(paths)) for name, paths in rounds.items()}
     last = list(by_name)[-1]
     precision = evaluate.average_precision(by_name[last], reference)
-    by_name[last] = [one.above(score) for one in by_name[last]]
+    by_name[last] = [one.above(options.score) for one in by_name[last]]
     by_round = evaluate.of_rounds(by_name, reference)
     files.write_text(out / "rounds.csv", tabular.to_csv(by_round))
     files.write_text(out / "ap.csv", tabular.to_csv(precision))
-    write_page(out / "video.html", by_round, precision, by_name[last])
+    write_page(out / "video.html", by_round, precision, by_name[last], held_out=options.held_out)
     recall = by_round.pivot_table(index="round", columns="kind", values="recall", sort=False)
     figures = {
+        "clips": len(by_name[last]),
+        "held_out": options.held_out,
         "frames": sum(len(one.frames) for one in by_name[last]),
         "boxes": sum(len(row) for one in by_name[last] for row in one.found),
         "recall": {str(name): _figures(row) for name, row in recall.iterrows()},
         "precision": _figures(by_round.groupby("round", sort=False)["precision"].first()),
-        "ap": {
-            row["of"]: _figures(pd.Series({name: row[name] for name in evaluate.STATS})) for row in _rows(precision)
-        },
+        "ap": {of: _ap_figures(rows) for of, rows in precision.groupby("of", sort=False)},
     }
     files.write_text(summary or out / "summary.json", json.dumps(figures, indent=2) + "\n")
     return _as_text(by_round)
@@ -163,8 +180,13 @@ def _write(out: Path, clips: Sequence[ClipLabels], step: str, options: Mapping[s
     progress.say(f"video: {objects} objects in {sum(len(one.frames) for one in clips)} frames")
 
 
-def _rows(table: pd.DataFrame) -> list[dict[Any, Any]]:
-    return table.to_dict("records")
+def _ap_figures(rows: pd.DataFrame) -> dict[str, float]:
+    """Return AP and AR of boxes or of masks; those of some objects have their kind in the name: `AP_small`."""
+    by_kind = rows.set_index("objects")
+    figures = by_kind.loc["all", list(evaluate.FIGURES)].to_dict()
+    for name, figure in (("AP", "AP"), ("AR", "AR100")):
+        figures |= {f"{name}_{kind}": value for kind, value in by_kind[figure].items() if kind != "all"}
+    return _figures(pd.Series(figures))
 
 
 def _figures(values: pd.Series) -> dict[str, float]:

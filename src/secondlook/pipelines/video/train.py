@@ -11,7 +11,7 @@ import numpy as np
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.video import DetectorOptions, RoundOptions
-from secondlook.io import files, tensorfile
+from secondlook.io import events, tensorfile
 from secondlook.jobs import distributed
 from secondlook.jobs.distributed import Workers
 from secondlook.jobs.resume import Resume, forget, restore, tensors_of
@@ -145,4 +145,4 @@ def _train_batch(
 def _write_metrics(out: Path, history: Sequence[dict[str, float]]) -> None:
     lines = [",".join(("epoch", *LOSSES))]
     lines += [",".join([str(epoch), *(f"{row[name]:.6g}" for name in LOSSES)]) for epoch, row in enumerate(history)]
-    files.write_text(out / "metrics.csv", "\n".join(lines) + "\n")
+    events.write_metrics(out, "\n".join(lines) + "\n")

@@ -1,16 +1,40 @@
 """`secondlook review`: pages for people, and their decisions."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from secondlook.base.errors import UsageError
 from secondlook.io.command_line import Options
 from secondlook.io.destinations import as_file, as_folder, require_format
+from secondlook.stages.commands import exchange
+
+_NAMED = "secondlook.review.named"
+
+
+class Review(TyperGroup):
+    """`review` with commands of its own: what follows it is one of them only where it has such a name."""
+
+    def __init__(self, **about: Any) -> None:
+        super().__init__(**about, commands=exchange.commands(), invoke_without_command=True)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options of `review` itself, unless a command is named."""
+        if args[:1] and args[0] in self.commands:
+            ctx.meta[_NAMED] = True
+        else:
+            ctx.allow_extra_args, ctx.allow_interspersed_args = False, True
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options of `review`; none before the name of a command."""
+        return [] if ctx.meta.get(_NAMED) else super().get_params(ctx)
 
 
 def review(
+    context: typer.Context,
     results: Annotated[
         Path | None, typer.Argument(help="Results folder of a task, e.g. results/demo_signs; omit it with --apply.")
     ] = None,
@@ -26,6 +50,8 @@ def review(
     options: Options = None,
 ) -> None:
     """Write the review pages for people, or read their decisions back with --apply."""
+    if context.invoked_subcommand is not None:
+        return
     from secondlook.config import root as config
     from secondlook.config import stages
 
@@ -39,7 +65,7 @@ def review(
     elif results is None:
         raise UsageError("give the results folder of a task, or decisions to --apply.")
     elif serve:
-        from secondlook.stages.review.server import serve as serve_pages
+        from secondlook.stages.review.desk.server import serve as serve_pages
 
         serve_pages(results, as_folder(out or results / "review"), settings, port=port)
     else:

@@ -14,15 +14,16 @@ from secondlook.config.stages import ConsensusOptions, Guarantee
 from secondlook.io import records
 from secondlook.io.destinations import require_apart
 from secondlook.jobs import cache
-from secondlook.stages.consensus import guarantee, plain
-from secondlook.stages.consensus.freeze import read_epoch
-from secondlook.stages.consensus.guarantee import People, guaranteed
+from secondlook.stages.consensus import plain
 from secondlook.stages.consensus.merging import Outcomes, merge_at_once, merge_in_blocks
 from secondlook.stats.consensus.accept import Acceptance
 from secondlook.stats.consensus.decide import Verdict, decisions, expect, propose
 from secondlook.stats.consensus.merge import Merged, merge
 from secondlook.stats.consensus.read import Dataset, read_dataset, read_reviewed
 from secondlook.stats.consensus.votes import Reviewed
+from secondlook.stats.guarantee import outcome
+from secondlook.stats.guarantee.frozen import read_epoch
+from secondlook.stats.guarantee.outcome import People, guaranteed
 from secondlook.stats.guarantee.sentences import what_reviews_buy
 
 
@@ -57,10 +58,10 @@ def merge_votes(places: Places, options: ConsensusOptions) -> None:
     _write_majority(places, outcomes, options, objects, read)
     chosen = outcomes.chosen
     result = guaranteed(chosen.proposals, people, options, objects.classes)
-    result = guarantee.with_levels_of_new_labels(result, options)
+    result = outcome.with_levels_of_new_labels(result, options)
     verdict = Verdict(chosen.tally, chosen.posterior, result.proposals, result.acceptance, people.reviewed)
     decided = decisions(objects, verdict)
-    promised = guarantee.about(result, people, chosen.posterior, objects.classes)
+    promised = outcome.about(result, people, chosen.posterior, objects.classes)
     about = {
         **_about(verdict, chosen.merged, outcomes, options, objects),
         **read,
@@ -108,7 +109,7 @@ def merge_plain(
             accepted=np.where(plain.accepted(result, people), "true", "false")
         )
         progress.say(f"consensus: {result.acceptance.sentence}")
-        for curve in guarantee.buys(result, asked, merged.posterior):
+        for curve in outcome.buys(result, asked, merged.posterior):
             progress.say(f"consensus: forecast, {what_reviews_buy(curve)}")
     plain.write(out, table)
 
@@ -125,7 +126,7 @@ def _write_majority(
     own, nobody = outcomes.majority, Reviewed.none(len(objects))
     plainly = Acceptance(np.full(len(objects.classes), options.accept), False, "")
     verdict = Verdict(own.tally, own.posterior, own.proposals, plainly, nobody)
-    promised = {"held": False, "thresholds": guarantee.thresholds(plainly, objects.classes)}
+    promised = {"held": False, "thresholds": outcome.thresholds(plainly, objects.classes)}
     about = {**_about(verdict, own.merged, outcomes, options, objects), **read, "guarantee": promised}
     _write(places, records.majority_beside(places.out), decisions(objects, verdict), {**about, "method": "majority"})
 

@@ -1,6 +1,5 @@
 """Scores that are frozen, so that the guarantee about them is proven (`exact: true`): one file per epoch."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,9 @@ import pyarrow.compute as pc
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.io import records
-from secondlook.stats.consensus.accept import UNSEEN, Proposals
-from secondlook.stats.consensus.read import Dataset
-from secondlook.stats.guarantee.epochs import Epoch, freeze
+from secondlook.stats.consensus.accept import Proposals
+from secondlook.stats.guarantee.epochs import freeze
+from secondlook.stats.guarantee.frozen import last_epoch, name_of, number_of
 
 
 def freeze_scores(results: Path, decisions: Path) -> None:
@@ -33,8 +32,8 @@ def freeze_scores(results: Path, decisions: Path) -> None:
     told = records.read(reviewed, records.REVIEW, columns=["instance_id"])["instance_id"].combine_chunks()
     seen = pc.is_in(ids, value_set=told).to_numpy(zero_copy_only=False)
     proposals = Proposals(records.class_positions(table["label"], taxonomy.classes), table["score"].to_numpy())
-    last = max(decisions.glob("epoch-*.parquet"), key=_number, default=None)
-    epoch = freeze(proposals, seen, rank, 0, 0 if last is None else _number(last))
+    last = last_epoch(decisions)
+    epoch = freeze(proposals, seen, rank, 0, 0 if last is None else number_of(last))
     if not epoch.population.any():
         raise DataError(f"{reviewed}: people have seen every object, so there is nothing to freeze.")
     if last is not None and records.made_by(last).get("frozen") == epoch.about()["frozen"]:
@@ -47,29 +46,3 @@ def freeze_scores(results: Path, decisions: Path) -> None:
         f"freeze: {out}: epoch {epoch.number}, the scores of {len(frozen)} objects of {len(ids)}; "
         f"with `guarantee: {{exact: true}}` reviews from now on test them at delta / {2**epoch.number}"
     )
-
-
-def name_of(number: int) -> str:
-    """Return the name of the file of an epoch, without its ending."""
-    return f"epoch-{number:03d}"
-
-
-def _number(path: Path) -> int:
-    found = re.fullmatch(r"epoch-(\d+)\.parquet", path.name)
-    return int(found[1]) if found else 0
-
-
-def read_epoch(path: Path, dataset: Dataset) -> Epoch:
-    """Read the frozen scores of a dataset; raises DataError for those of another one."""
-    table, about = records.read(path, records.FROZEN), records.made_by(path)
-    if path.stem != name_of(int(about["epoch"])):
-        raise DataError(f"{path}: holds epoch {about['epoch']}; call the file {name_of(int(about['epoch']))} again.")
-    row = records.object_positions(
-        path, table["instance_id"], dataset.instance_ids, what="freezes", remedy="freeze again"
-    )
-    label, score = np.zeros(len(dataset), dtype=np.int64), np.full(len(dataset), UNSEEN)
-    label[row] = np.maximum(records.class_positions(table["label"], dataset.classes), 0)
-    score[row] = table["score"].to_numpy()
-    population = np.zeros(len(dataset), dtype=np.bool_)
-    population[row] = True
-    return Epoch(int(about["epoch"]), int(about["drawn"]), population, Proposals(label, score))

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError
 from secondlook.io import csvfile, files
-from secondlook.stages.consensus.guarantee import Guaranteed
 from secondlook.stats.consensus.votes import Posterior, Reviewed, Votes
+from secondlook.stats.guarantee.outcome import Guaranteed
 
 VOTES = csvfile.Columns(("item", "worker", "label"), filled=("item", "worker"))
 RIGHT = csvfile.Columns(("item", "label"), optional=("sample",), filled=("item",))

@@ -5,7 +5,8 @@ object sent to review keeps its given label and has the proposal as an attribute
 planted errors and goes into folders whose names say so.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ from secondlook.stages.export import losses
 from secondlook.stages.export.corrected import Corrected
 from secondlook.stages.export.folder import replaced_folder, require_ours
 from secondlook.stages.export.join import Inputs, load
+from secondlook.stages.export.proposals import Proposals, Select, of_all, of_queue
 from secondlook.stages.export.request import OriginalFile, Request
 
-__all__ = ["Inputs", "OriginalFile", "Request", "export"]
+__all__ = ["Inputs", "OriginalFile", "Proposals", "Request", "export", "hand_over", "of_all", "of_queue"]
 
 
 def export(inputs: Inputs, request: Request) -> None:
@@ -31,17 +33,12 @@ def export(inputs: Inputs, request: Request) -> None:
     Raises UsageError for options that the format does not support, DataError for files that do not match.
     """
     kind = _checked(inputs, request)
-    write: Callable[[Corrected, Path, Request], None] = import_module(f"{__name__}.{request.format}").write
+    _require_rehearsal_place(inputs, request)
     if kind.file is None:
         require_ours(request.out)
     data = load(inputs, every_column=kind.columns)
     _warn(data, request, kind)
-    if kind.file is None:
-        with replaced_folder(request.out, _made_by(data, request)) as folder:
-            write(data, folder, request)
-    else:
-        with files.atomic_path(request.out) as temporary:
-            write(data, temporary, request)
+    _write(data, request, {})
     where = "" if request.source else f"; images are named relative to {data.root}"
     counts = f"{data.count('relabel')} relabelled, {data.count('review')} for review"
     if data.count(standing.OF_REFERENCE):
@@ -50,6 +47,28 @@ def export(inputs: Inputs, request: Request) -> None:
     if not_held:
         progress.say(f"export: {request.format} cannot hold: {not_held}")
     progress.say(f"export: {len(data)} objects as {request.format} in {request.out}, {counts}{where}")
+
+
+def hand_over(inputs: Inputs, queue: Path, request: Request, select: Select = of_queue) -> Proposals:
+    """Write objects with what `queue` proposes as their label, for people to check in another tool; return them.
+
+    Raises as `export`. No corrected dataset results, so that a rehearsal may go anywhere.
+    """
+    _checked(replace(inputs, queue=queue), request)
+    require_ours(request.out)
+    proposals = select(load(inputs), queue)
+    _write(proposals.corrected, request, {"batch": proposals.batch})
+    return proposals
+
+
+def _write(data: Corrected, request: Request, more: Mapping[str, str]) -> None:
+    write: Callable[[Corrected, Path, Request], None] = import_module(f"{__name__}.{request.format}").write
+    if EXPORT_FORMATS[request.format].file is None:
+        with replaced_folder(request.out, {**_made_by(data, request), **more}) as folder:
+            write(data, folder, request)
+    else:
+        with files.atomic_path(request.out) as temporary:
+            write(data, temporary, request)
 
 
 def _checked(inputs: Inputs, request: Request) -> Format:
@@ -67,7 +86,6 @@ def _checked(inputs: Inputs, request: Request) -> Format:
     if kind.votes and not inputs.votes:
         raise UsageError(f"--format {request.format} writes the votes of labelers; give them with --votes.")
     _require_apart(inputs, request)
-    _require_rehearsal_place(inputs, request)
     return kind
 
 

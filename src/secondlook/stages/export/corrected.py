@@ -52,7 +52,8 @@ class Object:
     """An object with its final label after the second look; see `standing`.
 
     `score` is the posterior of `label`, `posterior` that of `proposal`; there is none for an object of the
-    reference. `box_xywh` is in px, `segmentation` RLE as in `records`.
+    reference. `batch` names the proposals that it is handed over with, None in other exports. `box_xywh` is in px,
+    `segmentation` RLE as in `records`.
     """
 
     instance_id: str
@@ -76,6 +77,7 @@ class Object:
     image_id: str | None = None
     image_tags: tuple[str, ...] = ()
     image_place: int | None = None
+    batch: str | None = None
 
     @property
     def new_label(self) -> str | None:
@@ -105,7 +107,7 @@ class Corrected:
 
     `background` are the images without objects. `classes` are those of the task in their order, then other wordings
     used as labels. `root` is the folder of the images, `facts` what the dataset states about itself, `views` the view
-    of each labeler that has one.
+    of each labeler that has one. `queued`: only a queue is exported, in its order.
     """
 
     table: pa.Table
@@ -118,14 +120,10 @@ class Corrected:
     made_by: dict[str, Any]
     facts: Facts | None = None
     views: Mapping[str, str] = field(default_factory=dict)
+    queued: bool = False
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
-
-    @property
-    def queued(self) -> bool:
-        """Whether only a queue is exported, in its order."""
-        return "rank" in self.table.column_names
 
     def count(self, action: str) -> int:
         """Return the number of objects with an action."""
@@ -233,12 +231,13 @@ def _object(row: dict[str, Any], labelers: Sequence[str]) -> Object:
         posterior=row["confidence"],
         action=row["action"],
         reason=row["reason"],
-        queued=Queued(*(row[name] for name in QUEUE_COLUMNS.values())) if "rank" in row else None,
+        queued=Queued(*(row[name] for name in QUEUE_COLUMNS.values())) if row.get("rank") is not None else None,
         votes=tuple(Vote(name, row[f"vote_{name}"], row[f"confidence_{name}"]) for name in labelers),
         attributes=dict(row["attributes"] or ()),
         image_id=row["image_source_id"],
         image_tags=tuple(row["image_tags"] or ()),
         image_place=row["image_place"],
+        batch=row.get("batch"),
     )
 
 

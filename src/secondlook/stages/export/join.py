@@ -60,8 +60,8 @@ def load(inputs: Inputs, *, every_column: bool = True) -> Corrected:
     others = set(table["label"].unique().to_pylist()) - {None, *taxonomy.classes}
     classes = (*taxonomy.classes, *sorted(others))
     dataset, made_by = facts.of(inputs.instances), records.made_by(inputs.consensus)
-    views = views_of(inputs.votes)
-    return Corrected(table, order, background, taxonomy, classes, tuple(ballots), root, made_by, dataset, views)
+    views, queued = views_of(inputs.votes), inputs.queue is not None
+    return Corrected(table, order, background, taxonomy, classes, tuple(ballots), root, made_by, dataset, views, queued)
 
 
 def _in_one_piece(table: pa.Table) -> pa.Table:

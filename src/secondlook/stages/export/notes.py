@@ -19,8 +19,17 @@ Scalar = str | float | int | None
 def notes(item: Object) -> dict[str, Scalar]:
     """Return the notes on an object: action, where its label comes from, old label, proposal, queue, votes and more.
 
-    Posteriors and confidences are rounded to four digits; unknown values are None.
+    Posteriors and confidences are rounded to four digits; unknown values are None. An object that is handed over to
+    people has fewer.
     """
+    values = _decided(item) if item.batch is None else _handed_over(item, item.batch)
+    for vote in item.votes:
+        values[f"vote_{vote.labeler}"] = vote.label
+        values[f"confidence_{vote.labeler}"] = rounded(vote.confidence)
+    return {PREFIX + name: value for name, value in values.items()}
+
+
+def _decided(item: Object) -> dict[str, Scalar]:
     values: dict[str, Scalar] = {
         "action": item.action,
         "label_source": item.label_source,
@@ -34,10 +43,22 @@ def notes(item: Object) -> dict[str, Scalar]:
     if item.queued is not None:
         values |= {"rank": item.queued.rank, "queue_reason": item.queued.reason}
         values |= {"sample": item.queued.sample, "sample_probability": item.queued.probability}
-    for vote in item.votes:
-        values[f"vote_{vote.labeler}"] = vote.label
-        values[f"confidence_{vote.labeler}"] = rounded(vote.confidence)
-    return {PREFIX + name: value for name, value in values.items()}
+    return values
+
+
+def _handed_over(item: Object, batch: str) -> dict[str, Scalar]:
+    """Return what a person may know: action and label source would tell an audit from the random sample."""
+    queued = item.queued
+    return {
+        "id": item.instance_id,
+        "batch": batch,
+        "given": item.given_raw,
+        "proposal": item.proposal,
+        "posterior": rounded(item.posterior),
+        "queue_reason": None if queued is None else queued.reason,
+        "sample": None if queued is None else queued.sample,
+        "sample_probability": None if queued is None else queued.probability,
+    }
 
 
 def rounded(p: float | None) -> float | None:

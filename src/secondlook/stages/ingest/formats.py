@@ -1,6 +1,6 @@
 """The dataset formats: one reader each, listed here and nowhere else, and which of them a path looks like."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -20,6 +20,7 @@ from secondlook.stages.ingest import (
     kitti,
     labelme,
     labelstudio,
+    labelstudio_people,
     mapillary,
     objects365,
     parallel,
@@ -30,7 +31,7 @@ from secondlook.stages.ingest import (
     voc,
     yolo,
 )
-from secondlook.stages.ingest.source import Reader, Source
+from secondlook.stages.ingest.source import Reader, Source, Submission
 from secondlook.stages.ingest.tree import Evidence, Tree
 from secondlook.stages.ingest.unread import MASKS, UNREAD
 
@@ -64,6 +65,8 @@ FORMATS: dict[str, _Format] = {
     "parquet": parquet,
 }
 READERS: dict[str, Reader] = {name: module.read for name, module in FORMATS.items()}
+# formats that say who submitted what; others are read as the work of one person
+SUBMISSIONS: dict[str, Callable[[Dataset], Iterator[Submission]]] = {"labelstudio": labelstudio_people.submissions}
 # formats that a narrower one consists of; the images of a FiftyOneDataset may lie in the folder of another dataset
 _COVERS = {
     "roboflow": {"coco", "yolo", "voc"},
@@ -156,6 +159,15 @@ def _which(tree: Tree, one: Sighting) -> str:
         return f"{files[0]} looks like one; give that file"
     more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
     return f"{', '.join(files[:_SHOWN])}{more} look like datasets; give one of these files"
+
+
+def submissions(dataset: Dataset) -> Iterator[Submission]:
+    """Yield what people submitted; raise DataError for a file that is broken."""
+    kind = detect(dataset)
+    if kind in SUBMISSIONS:
+        yield from SUBMISSIONS[kind](dataset)
+    else:
+        yield Submission(READERS[kind](dataset).entries)
 
 
 def describe(path: Path) -> str:

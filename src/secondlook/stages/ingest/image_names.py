@@ -100,13 +100,15 @@ def elsewhere(folder: PurePosixPath, name: str) -> Iterator[list[str]]:
 class ImageNames:
     """Finds the images of a dataset by the names in it; lists the folder only when a name is not that of a file.
 
-    `stated` returns all names in the dataset, where they are known before its objects are. `uploads`: the names are
-    those of uploads, so that eight digits before one are a hash where no file is called so.
+    `listed` are the files to find instead of those in the folder. `stated` returns all names in the dataset, where
+    they are known before its objects are. `uploads`: the names are those of uploads, so that eight digits before one
+    are a hash where no file is called so.
     """
 
     root: Path
     stated: Callable[[], Iterable[str]] | None = None
     uploads: bool = False
+    listed: Sequence[str] | None = None
     found: dict[str, str | RefusedError] = field(default_factory=dict)
 
     def find(self, name: str) -> str:
@@ -145,6 +147,8 @@ class ImageNames:
 
     @cached_property
     def _files(self) -> list[str]:
+        if self.listed is not None:
+            return list(self.listed)
         return [name for name in packed.list_files(self.root) if imagefiles.is_image(name)]
 
     @cached_property

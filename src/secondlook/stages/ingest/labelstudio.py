@@ -59,7 +59,7 @@ def read(dataset: Dataset) -> Source:
     tasks = jsonfile.read_items(Path(dataset.path), "tasks")
     folder = images_folder(dataset)
     names = ImageNames(folder, lambda: _stated(tasks), uploads=True)
-    return Source(folder, _entries(tasks, names, ImageChoices(tasks, dataset.label_from)), listed=len(tasks))
+    return Source(folder, entries(tasks, names, ImageChoices(tasks, dataset.label_from)), listed=len(tasks))
 
 
 def evidence(tree: Tree) -> Evidence | None:
@@ -75,15 +75,16 @@ def _has_tasks(outline: Outline) -> bool:
 def _stated(tasks: jsonfile.Items) -> Iterator[str]:
     """Yield the names of all images in the tasks."""
     for task in tasks:
-        yield from _images(task.get("data") if isinstance(task, dict) else None).values()
+        yield from images_in(task.get("data") if isinstance(task, dict) else None).values()
 
 
-def _entries(tasks: jsonfile.Items, names: ImageNames, choices: ImageChoices) -> Entries:
+def entries(tasks: jsonfile.Items, names: ImageNames, choices: ImageChoices) -> Entries:
+    """Yield the objects of the annotations that count, and what the tasks say of their images."""
     seen: set[str] = set()
     annotated = predicted = drafted = 0
     for place, task in enumerate(tasks):
         number = task.get("id", f"#{place}") if isinstance(task, dict) else f"#{place}"
-        images = _images(task.get("data")) if isinstance(task, dict) else {}
+        images = images_in(task.get("data")) if isinstance(task, dict) else {}
         image = next(iter(images.values()), None)
         if image is None:
             yield RefusedError("malformed", _no_image(task), source_id=f"task {number}")
@@ -135,7 +136,7 @@ def _no_image(task: Any) -> str:
     return "the task has no image address under `data`"
 
 
-def _images(data: Any) -> dict[str, str]:
+def images_in(data: Any) -> dict[str, str]:
     """Return the images of a task by their key under `data`: the texts that end like one, else the first address."""
     texts = {key: value for key, value in data.items() if isinstance(value, str)} if isinstance(data, dict) else {}
     names = {key: _name(text) for key, text in texts.items()}

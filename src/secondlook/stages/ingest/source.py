@@ -77,6 +77,21 @@ class Source:
     class_details: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Submission:
+    """What one person submitted at once: the entries of a file, or of one task in it.
+
+    `person` and `submitted_at` (ISO) are None where the file does not say. `unanswered` says why the person, or
+    anybody, submitted nothing on `image`; there are no entries then.
+    """
+
+    entries: "Entries"
+    person: str | None = None
+    submitted_at: str | None = None
+    image: str | None = None
+    unanswered: str = ""
+
+
 Entries = Iterator[SourceObject | Background | AboutImage | RefusedError]
 Reader = Callable[[Dataset], Source]
 

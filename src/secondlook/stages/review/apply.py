@@ -1,54 +1,21 @@
 """Decisions of people, as CSV files, become review rows; rows that match no object are kept, too."""
 
-import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from secondlook.base import progress
-from secondlook.base.taxonomy import Taxonomy
-from secondlook.io import facts, files, parquetfile, records, tabular
+from secondlook.io import files, records, tabular
 from secondlook.stages.review import audit
-from secondlook.stages.review.copies import copies_of
-from secondlook.stages.review.decisions import COLUMNS, Line, one_line
+from secondlook.stages.review.decisions import COLUMNS, Line
 from secondlook.stages.review.decisions import read as read_decisions
-from secondlook.stages.review.opinions import Opinion, agreement, opinions_of
+from secondlook.stages.review.matching import Dataset, read_dataset
+from secondlook.stages.review.opinions import Opinion, agreement
+from secondlook.stages.review.reading import Read, reviews_of, take
 
-UNDONE = "undone"  # the note of a decision that was undone
-BOX = ["x", "y", "w", "h"]
-MOVED_PX = 0.5
-LEAST_IOU = 0.99
-_SAMPLES = {"", "random", "queue", records.AUDIT}
 _SHOWN_CHARS = 200  # of a broken line
-_ROWS_AT_ONCE = 1 << 16
-
-
-@dataclass(frozen=True)
-class _Dataset:
-    """The objects that the decisions name, and those of the images that they name; `truth` only in a rehearsal."""
-
-    rows: Mapping[str, dict[str, Any]]
-    by_image: Mapping[str, list[str]]
-    taxonomy: Taxonomy
-    truth: Mapping[str, str | None] | None
-
-
-@dataclass
-class _Read:
-    """What was read: the last decision of each person on each object, unmatched rows, and ids matched by their box.
-
-    Decisions on known wrong proposals (`audits`) say nothing of the object and are kept apart.
-    """
-
-    decisions: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    audits: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    unmatched: list[dict[str, Any]] = field(default_factory=list)
-    found_again: int = 0
 
 
 def apply_decisions(decisions: Sequence[Path], instances: Path, out: Path) -> None:
@@ -59,17 +26,14 @@ def apply_decisions(decisions: Sequence[Path], instances: Path, out: Path) -> No
     disk leaves it, is listed in `unmatched.csv`. Raises DataError for a file that is not a table of decisions.
     """
     lines = {path: list(read_decisions(path)) for path in decisions}
-    dataset = _dataset(instances, [line.row for own in lines.values() for line in own if line.row is not None])
-    read = _Read()
+    dataset = read_dataset(instances, [line.row for own in lines.values() for line in own if line.row is not None])
+    read = Read()
     for path in decisions:
-        _take_file(path, lines[path], dataset, read)
-    direct = _not_undone(read.decisions)
-    copies = copies_of(direct, dataset.rows)
-    rows = [_review(key, row) for key, row in sorted({**copies.decisions, **direct}.items())]
-    opinions = opinions_of(rows)
-    audits = audit.count(_not_undone(read.audits), opinions, dataset.truth, dataset.taxonomy)
+        take_file(path, lines[path], dataset, read)
+    reviews = reviews_of(read, dataset)
+    rows, opinions, audits, direct = reviews.rows(), reviews.opinions, reviews.audits, reviews.direct
     conflicts = _conflicts(rows, opinions, dataset)
-    unmatched = [*read.unmatched, *copies.unmatched]
+    unmatched = [*read.unmatched, *reviews.unmatched]
     _write_csv(records.unmatched_beside(out), unmatched, [*COLUMNS, "file", "line", "reason"])
     _write_csv(records.conflicts_beside(out), conflicts, ["instance_id", "image_path", "labeler", "label"])
     table = records.to_table(rows, records.REVIEW)
@@ -81,11 +45,7 @@ def apply_decisions(decisions: Sequence[Path], instances: Path, out: Path) -> No
         f"{len(unmatched)} rows that match no object ({records.unmatched_beside(out)}), "
         f"{read.found_again} matched by image and box"
     )
-    _say_more(len(copies.decisions), audits, agreement(opinions))
-
-
-def _not_undone(decisions: Mapping[tuple[str, str], dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
-    return {key: row for key, row in decisions.items() if row["note"] != UNDONE}
+    _say_more(len(reviews.copies), audits, agreement(opinions))
 
 
 def _say_more(copies: int, audits: audit.Counted, agree: Mapping[str, int]) -> None:
@@ -101,31 +61,8 @@ def _say_more(copies: int, audits: audit.Counted, agree: Mapping[str, int]) -> N
         )
 
 
-def _dataset(instances: Path, decided: Sequence[Mapping[str, str]]) -> _Dataset:
-    named = {row["instance_id"] for row in decided} | {name for row in decided for name in row["also"].split()}
-    ids = records.read(instances, records.INSTANCE, columns=["instance_id"])["instance_id"]
-    known = set(ids.filter(pc.is_in(ids, value_set=pa.array(list(named), pa.string()))).to_pylist())
-    shown = {one_line(row["image_path"]) for row in decided if row["instance_id"] not in known}
-    rows = {row["instance_id"]: row for row in _rows(instances, named, shown)}
-    by_image: dict[str, list[str]] = {}
-    for instance_id, row in rows.items():
-        by_image.setdefault(one_line(row["image_path"]), []).append(instance_id)
-    is_rehearsal = facts.rehearsal_of(instances) is not None
-    truth = {instance_id: row["truth"] for instance_id, row in rows.items()} if is_rehearsal else None
-    return _Dataset(rows, by_image, records.taxonomy_of(instances), truth)
-
-
-def _rows(instances: Path, named: Collection[str], shown: Collection[str]) -> Iterator[dict[str, Any]]:
-    """Yield the objects with these ids, and all objects of these images."""
-    columns = ["instance_id", "image_path", "truth", *BOX]
-    for batch in parquetfile.batches(instances, _ROWS_AT_ONCE, columns):
-        images = batch["image_path"].dictionary_encode()
-        is_shown = pa.array([one_line(path) in shown for path in images.dictionary.to_pylist()], pa.bool_())
-        is_named = pc.is_in(batch["instance_id"], value_set=pa.array(list(named), pa.string()))
-        yield from batch.filter(pc.or_(is_named, is_shown.take(images.indices))).to_pylist()
-
-
-def _take_file(path: Path, lines: Iterable[Line], dataset: _Dataset, read: _Read) -> None:
+def take_file(path: Path, lines: Iterable[Line], dataset: Dataset, read: Read) -> None:
+    """Add the decisions in the lines of a file to `read`; broken lines and what matches nothing are unmatched."""
     broken = []
     for line in lines:
         place = {"file": path.name, "line": line.number}
@@ -133,108 +70,14 @@ def _take_file(path: Path, lines: Iterable[Line], dataset: _Dataset, read: _Read
             broken.append(line.number)
             read.unmatched.append({"note": line.text[:_SHOWN_CHARS], **place, "reason": "the line is broken"})
         else:
-            _take({**line.row, **place}, dataset, read)
+            take({**line.row, **place}, dataset, read)
     if broken:
         progress.say(
             f"review: {path}: line {broken[0]} is broken ({len(broken)} in all); the rest is used; decide these again"
         )
 
 
-def _take(row: dict[str, Any], dataset: _Dataset, read: _Read) -> None:
-    instance_id, reason = _match(row, dataset)
-    label = dataset.taxonomy.resolve(row["label"]) if row["label"] else None
-    if reason is None and row["label"] and label is None:
-        reason = "its label is not a class of this dataset"
-    sample = row["sample"].strip().lower()
-    if reason is None and sample not in _SAMPLES:
-        reason = "its sample is neither random nor queue"
-    if reason is None and row["probability"].strip() and not _is_number(row["probability"]):
-        reason = "its probability is not a number"
-    if reason is None and not row["reviewer"].strip():
-        reason = "it names no reviewer"
-    if reason is not None:
-        read.unmatched.append({**row, "reason": reason})
-        return
-    read.found_again += instance_id != row["instance_id"]
-    key = (str(instance_id), f"human:{row['reviewer'].strip()}")
-    row = {**row, "label": label, "sample": sample}
-    decisions = read.audits if row["sample"] == records.AUDIT else read.decisions
-    if key not in decisions or _order(decisions[key]) <= _order(row):
-        decisions[key] = row
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return not math.isnan(float(text))
-    except ValueError:
-        return False
-
-
-def _order(row: dict[str, Any]) -> tuple[str, ...]:
-    # independent of the order of the files: the time, then the content
-    return (row["decided_at"], row["note"], row["label"] or "", row["sample"], row["probability"], row["also"])
-
-
-def _match(row: dict[str, Any], dataset: _Dataset) -> tuple[str | None, str | None]:
-    """Return the id of the object that a row is about, or the reason why there is none."""
-    box = _box(row)
-    own = dataset.rows.get(row["instance_id"])
-    if own is not None:
-        if box is None and not any(row[name] for name in BOX):
-            return row["instance_id"], None
-        if box is not None and all(abs(own[name] - value) <= MOVED_PX for name, value in zip(BOX, box, strict=True)):
-            return row["instance_id"], None
-        return None, "this object has another box"
-    if box is None:
-        return None, "unknown object without a box"
-    near = [
-        instance_id
-        for instance_id in dataset.by_image.get(one_line(row["image_path"]), [])
-        if _iou(box, [dataset.rows[instance_id][name] for name in BOX]) >= LEAST_IOU
-    ]
-    if len(near) == 1:
-        return near[0], None
-    return None, "several objects have this box" if near else "no object of this dataset"
-
-
-def _box(row: dict[str, Any]) -> list[float] | None:
-    try:
-        return [float(row[name]) for name in BOX]
-    except ValueError:
-        return None
-
-
-def _iou(a: list[float], b: list[float]) -> float:
-    """Return the intersection over union of two boxes, xywh."""
-    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    inside = max(0.0, width) * max(0.0, height)
-    whole = a[2] * a[3] + b[2] * b[3] - inside
-    return inside / whole if whole > 0 else 0.0
-
-
-def _review(key: tuple[str, str], row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "instance_id": key[0],
-        "labeler": key[1],
-        "label": row["label"],
-        "sample": row["sample"] if row["sample"] in {"random", records.COPY} else "queue",
-        "probability": _number(row["probability"]),
-        "note": row["note"] or None,
-        "decided_at": row["decided_at"] or None,
-        "view": row["view"] or None,
-        "seconds": _number(row["seconds"]),
-    }
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _conflicts(rows: list[dict[str, Any]], opinions: Mapping[str, Opinion], dataset: _Dataset) -> list[dict[str, Any]]:
+def _conflicts(rows: list[dict[str, Any]], opinions: Mapping[str, Opinion], dataset: Dataset) -> list[dict[str, Any]]:
     return [
         {**row, "image_path": dataset.rows[row["instance_id"]]["image_path"]}
         for row in rows

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from secondlook.io import records
-from secondlook.stages.review.opinions import opinions_of
+from secondlook.stages.review.opinions import Opinion
 
 Decisions = Mapping[tuple[str, str], dict[str, Any]]
 _NO_PLACE = dict.fromkeys(("image_path", "x", "y", "w", "h", "given", "proposal", "also"), "")
@@ -19,16 +19,16 @@ class Copies:
     unmatched: list[dict[str, Any]]
 
 
-def copies_of(decisions: Decisions, known: Collection[str]) -> Copies:
+def copies_of(decisions: Decisions, said: Mapping[str, Opinion], known: Collection[str]) -> Copies:
     """Return a decision for each object in `also` of `decisions`, the latest of each person.
 
     An object on which anybody decided directly gets none. Neither "cannot tell" is copied nor a label on which people
-    disagree. `known` are the ids of the dataset.
+    disagree. `said` are the opinions of who looked, `known` the ids of the dataset.
     """
-    said = opinions_of({**row, "instance_id": name, "labeler": labeler} for (name, labeler), row in decisions.items())
+    leading = [item for item in decisions.items() if item[1]["also"]]
     made: dict[tuple[str, str], dict[str, Any]] = {}
     unmatched = []
-    for (leader, labeler), row in sorted(decisions.items(), key=lambda item: (item[1]["decided_at"], item[0])):
+    for (leader, labeler), row in sorted(leading, key=lambda item: (item[1]["decided_at"], item[0])):
         agreed = row["label"] is not None and said[leader].unanimous is not None
         for name in row["also"].split() if agreed else ():
             if name not in known:

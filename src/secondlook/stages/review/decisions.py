@@ -32,15 +32,24 @@ class Line:
 
 def to_line(row: Mapping[str, Any]) -> bytes:
     """Return a decision as one line; raise ValueError for a value that is no text or number, or is unreadable."""
-    text = io.StringIO()
+    return _as_text(list(to_cells(row).values())).encode()
+
+
+def to_cells(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return a decision as it is read from a file, by column; raise ValueError as `to_line` does."""
     values = [row.get(name) for name in COLUMNS]
     if any(isinstance(value, dict | list) for value in values):
         raise ValueError("a cell is not text")
     cells = ["" if value is None else one_line(str(value)) for value in values]
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    if _cells(text.getvalue()) != cells:  # for instance a note of megabytes
+    if _cells(_as_text(cells)) != cells:  # for instance a note of megabytes
         raise ValueError("a cell cannot be read back")
-    return text.getvalue().encode()
+    return dict(zip(COLUMNS, cells, strict=True))
+
+
+def _as_text(cells: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
 
 
 def one_line(text: str) -> str:

@@ -33,6 +33,17 @@ class Opinion:
         return next(iter(self.labels)) if self.direct and len(self.labels) == 1 else None
 
 
+def opinions_in(decisions: Mapping[tuple[str, str], Mapping[str, Any]]) -> dict[str, Opinion]:
+    """Return the opinion on each object that people looked at; decisions by object and labeler."""
+    opinions: dict[str, Opinion] = {}
+    for (name, labeler), row in decisions.items():
+        opinion = opinions.get(name)
+        if opinion is None:
+            opinion = opinions[name] = Opinion()
+        opinion.direct[labeler] = row["label"]
+    return opinions
+
+
 def opinions_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, Opinion]:
     """Return the opinion on each object in review rows (`instance_id`, `labeler`, `label`, `sample`)."""
     opinions: dict[str, Opinion] = {}

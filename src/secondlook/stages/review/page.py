@@ -17,9 +17,9 @@ from secondlook.io import facts, files, records
 from secondlook.pages import render
 from secondlook.pages.forecast import forecast_of
 from secondlook.stages.review import index, queue, thumbnails
-from secondlook.stages.review.apply import UNDONE
 from secondlook.stages.review.decisions import COLUMNS
 from secondlook.stages.review.queue import Objects, Queue
+from secondlook.stages.review.reading import UNDONE
 from secondlook.stages.review.shown import Card, Shown
 from secondlook.stages.review.thumbnails import Piece
 
@@ -28,7 +28,7 @@ DESK = "desk"  # the name of the page that the server fills
 SCRIPTS = {  # of each template, in the order in which they need each other
     "page.html": (
         *("strings", "dom", "store", "outbox", "decisions", "source", "crop", "classes", "grid", "panel"),
-        *("single", "wall", "person", "desk", "app"),
+        *("single", "supply", "marks", "wall", "person", "desk", "app"),
     ),
     "index.html": ("strings", "dom", "store", "source", "person", "desk", "home"),
 }

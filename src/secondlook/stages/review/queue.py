@@ -1,6 +1,6 @@
 """Which objects people review first, and the random sample that keeps every estimate and the guarantee valid."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -106,13 +106,20 @@ def _read_reviews(reviewed: Path) -> tuple[list[dict[str, Any]], frozenset[str]]
 
 
 def _with_opinions(table: pd.DataFrame, opinions: Mapping[str, Opinion]) -> pd.DataFrame:
+    names = table["instance_id"].to_numpy()
+    rows = np.flatnonzero(table["instance_id"].isin(list(opinions))).tolist()
+    return with_states(table, ((row, opinions[names[row]]) for row in rows))
+
+
+def with_states(table: pd.DataFrame, opinions: Iterable[tuple[int, Opinion]]) -> pd.DataFrame:
+    """Return the objects with what people did, by row; see `Objects`."""
     state, agreed = np.full(len(table), "", dtype=object), np.full(len(table), None, dtype=object)
     looked = np.zeros(len(table), dtype=np.bool_)
-    names = table["instance_id"].to_numpy()
-    for row in np.flatnonzero(table["instance_id"].isin(list(opinions))):
-        one = opinions[names[row]]
-        state[row] = DIFFER if one.differ else SEEN if one.direct or one.copied else ""
-        looked[row], agreed[row] = bool(one.direct), one.unanimous
+    for row, one in opinions:
+        labels = one.labels
+        state[row] = DIFFER if len(labels) > 1 else SEEN if one.direct or one.copied else ""
+        looked[row] = bool(one.direct)
+        agreed[row] = next(iter(labels)) if one.direct and len(labels) == 1 else None
     return table.assign(state=state, looked=looked, agreed=agreed)
 
 
@@ -145,7 +152,7 @@ def make_queue(objects: Objects, results: Path, options: ReviewOptions) -> Queue
     The random sample is interleaved, so that both parts are reviewed in order wherever people stop, as long as the
     guarantee needs it. It begins with the first object that nobody has looked at.
     """
-    benefit = _benefit(objects, options.rarity)
+    benefit = benefit_of(objects, options.rarity)
     parts = _parts(objects, results, options, benefit)
     order = parts.order()
     ids = objects.table["instance_id"].to_numpy()
@@ -159,7 +166,7 @@ def make_queue(objects: Objects, results: Path, options: ReviewOptions) -> Queue
             "sample": np.select([is_drawn, is_audit], ["random", records.AUDIT], default="queue"),
             "probability": np.where(is_drawn, min(1.0, np.nextafter(reached, 1.0)), np.nan),
             "benefit": benefit[order],
-            "reason": _reasons(objects.table.iloc[order], is_drawn | is_audit),
+            "reason": reasons_of(objects.table.iloc[order], is_drawn | is_audit),
             "group": ids[order],
             "proposal": proposal[order],
             "confidence": confidence[order],
@@ -180,19 +187,29 @@ def _parts(objects: Objects, results: Path, options: ReviewOptions, benefit: NDA
     state, looked = objects.table["state"].to_numpy(), objects.table["looked"].to_numpy()
     total = min(options.batch_size * options.batches, int(((state != SEEN) | ~looked).sum()))
     ids = objects.table["instance_id"].to_numpy()
-    unseen = np.flatnonzero(~looked)
-    fraction = np.array([records.review_fraction(name) for name in ids[unseen]])
+    fraction = records.review_fractions(pa.array(ids, pa.string()))
     doubtful = int(((objects.table["action"] == "review") & ~looked).sum())
     random = share.random_share(total, doubtful, options, objects.guarantee)
-    drawn = unseen[np.argsort(fraction, kind="stable")][: random.places]
+    drawn = in_the_order_of_the_sample(~looked, fraction)[: random.places]
     audits, wrong = _audits(objects, drawn, options)
     drawn = drawn[: len(drawn) - len(audits)]
     rest = np.setdiff1d(np.flatnonzero(state != SEEN), np.concatenate([drawn, audits]))
-    rest = rest[np.lexsort((-benefit[rest], state[rest] != DIFFER))]  # stable: equal ones keep the order of the ids
+    rest = by_doubt(rest, state, benefit)
     places = total - len(drawn) - len(audits)
     crops_of = partial(load_crops, results)
     search = Search(places, options.near_duplicate_bits, options.copy_decisions is True, crops_of)
     return _Parts(drawn, audits, wrong, kinds_of(objects.table, rest, search), random)
+
+
+def in_the_order_of_the_sample(chosen: NDArray[np.bool_], fraction: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the rows `chosen`, (objects,), as the random sample grows: by the `review_fraction` of the objects."""
+    rows = np.flatnonzero(chosen)
+    return np.asarray(rows[np.argsort(fraction[rows], kind="stable")])
+
+
+def by_doubt(rows: NDArray[np.int64], state: NDArray[np.object_], benefit: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return `rows` as people look at them: those on which people differ, then by benefit, equal ones by id."""
+    return np.asarray(rows[np.lexsort((-benefit[rows], state[rows] != DIFFER))])  # stable
 
 
 def _audits(
@@ -203,21 +220,29 @@ def _audits(
     What is right is what others decided, so two people are needed; in a rehearsal it is the truth, and an object that
     nobody decided and that is not `drawn` serves.
     """
-    table = objects.table
     count = round(options.audit_fraction * len(drawn))
-    ready = objects.guarantee["n"] >= options.audit_after and (objects.rehearsal or objects.people > 1)
-    if not ready or not count:
+    if not audits_begin(objects, options) or not count:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    return audit.choose(audit_sources(objects, drawn), count)
+
+
+def audits_begin(objects: Objects, options: ReviewOptions) -> bool:
+    """Tell whether known wrong proposals are shown already, and anything is known."""
+    return objects.guarantee["n"] >= options.audit_after and (objects.rehearsal or objects.people > 1)
+
+
+def audit_sources(objects: Objects, drawn: NDArray[np.int64]) -> audit.Sources:
+    """Return the objects whose class is known; in a rehearsal those that nobody looks at now or did before."""
+    table = objects.table
     if objects.rehearsal:
-        known = _positions(table["truth"], objects.classes)
+        known = positions(table["truth"], objects.classes)
         known[drawn] = -1
         known[table["looked"].to_numpy()] = -1
     else:
-        known = _positions(table["agreed"], objects.classes)
+        known = positions(table["agreed"], objects.classes)
     before = table["instance_id"].isin(objects.audited).to_numpy()
-    given = _positions(table["given"], objects.classes)
-    sources = audit.Sources(table["instance_id"].to_numpy(), known, given, objects.posterior, before)
-    return audit.choose(sources, count)
+    given = positions(table["given"], objects.classes)
+    return audit.Sources(table["instance_id"].to_numpy(), known, given, objects.posterior, before)
 
 
 def _proposals(objects: Objects, parts: _Parts) -> tuple[NDArray[np.object_], NDArray[np.float64]]:
@@ -232,16 +257,17 @@ def _proposals(objects: Objects, parts: _Parts) -> tuple[NDArray[np.object_], ND
     return proposal, confidence
 
 
-def _positions(labels: pd.Series, classes: tuple[str, ...]) -> NDArray[np.int64]:
+def positions(labels: pd.Series, classes: tuple[str, ...]) -> NDArray[np.int64]:
     """Return the positions of labels among the classes, -1 for none."""
     texts = pa.array(labels.to_numpy(dtype=object), pa.string(), from_pandas=True)
     return records.class_positions(pa.chunked_array([texts], pa.string()), classes)
 
 
-def _benefit(objects: Objects, rarity: float) -> NDArray[np.float64]:
+def benefit_of(objects: Objects, rarity: float) -> NDArray[np.float64]:
+    """Return the benefit of a look at each object, (objects,); see `make_queue`."""
     table = objects.table
     label = table["label"].where(table["label"].notna(), table["proposal"])
-    column = _positions(label, objects.classes)
+    column = positions(label, objects.classes)
     p = np.zeros(len(table))
     if objects.classes:
         p = objects.posterior[np.arange(len(table)), np.maximum(column, 0)].astype(np.float64)
@@ -265,7 +291,8 @@ def _interleaved(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray
     return np.asarray(np.concatenate([first, second])[np.argsort(place, kind="stable")], dtype=np.int64)
 
 
-def _reasons(table: pd.DataFrame, drawn: NDArray[np.bool_]) -> NDArray[np.str_]:
+def reasons_of(table: pd.DataFrame, drawn: NDArray[np.bool_]) -> NDArray[np.str_]:
+    """Return why each object is shown, (objects,)."""
     contradicted = (table["given"].notna() & (table["given"] != table["proposal"])).to_numpy()
     reasons = {
         RANDOM: drawn,

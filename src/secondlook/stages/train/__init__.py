@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from secondlook.base import progress
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.models import ClassifierOptions, VlmTrainingOptions
-from secondlook.io import files, records, tensorfile
+from secondlook.io import events, files, records, tensorfile
 from secondlook.io.outputs import CLASSIFIER_FILES
 from secondlook.jobs import cache, distributed
 from secondlook.jobs.distributed import Workers
@@ -44,6 +44,7 @@ def train_classifier(crops: Path, out: Path, options: ClassifierOptions, *, thre
     key = cache.key_of(settings, crops, code=__name__)
     if not distributed.is_inside():
         if cache.restore(outputs, key):
+            events.write(out)
             return
         device = inference.pick_device(options.device)
         if (count := distributed.wanted(options.processes, device, most=options.batch_size // 2)) > 1:
@@ -85,7 +86,7 @@ class Course:
         split = self._split(np.arange(len(self.rows)))
 
         def after_epoch(epochs: Sequence[Epoch]) -> None:
-            files.write_text(out / "metrics.csv", metrics_csv(epochs))
+            events.write_metrics(out, metrics_csv(epochs))
 
         trainer = self.trainer()
         best, history = trainer.fit(self.crops, split, Resume(out, key), after_epoch)
@@ -114,7 +115,7 @@ class Course:
 
         classes = self.taxonomy.classes
         table = curves.confusion(named, self.crops.target[scored_on], classes)
-        files.write_text(out / "metrics.csv", metrics_csv(history))
+        events.write_metrics(out, metrics_csv(history))
         files.write_text(out / "curve.svg", curves.curve(history))
         files.write_text(out / "confusion.csv", tabular.to_csv(table))
         files.write_text(out / "confusion.svg", curves.confusion_plot(table, classes))

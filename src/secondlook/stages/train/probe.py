@@ -13,7 +13,7 @@ from scipy.special import log_softmax, softmax
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.config.labelers import ProbeOptions
-from secondlook.io import files, records, tabular
+from secondlook.io import events, files, records, tabular
 from secondlook.jobs import cache
 from secondlook.models import features, learned
 from secondlook.models.features import Features
@@ -53,6 +53,7 @@ def train(reference: Path, out: Path, options: ProbeOptions, *, threads: int = 1
     settings = {"learned": options.model_dump(exclude={"resources"}), "classes": taxonomy.classes, "threads": threads}
     key = cache.key_of(settings, reference, code=__name__)
     if cache.restore(outputs, key):
+        events.write(out)
         return
     with threadpool_limits(threads):
         inverse_penalty, unseen = _choose(crops, len(taxonomy.classes), options)
@@ -85,7 +86,7 @@ def _write_tables(
         "log_loss_uncalibrated": log_loss(softmax(unseen, axis=1), crops.target).mean(),
         "log_loss": log_loss(probabilities, crops.target).mean(),
     }
-    files.write_text(out / "metrics.csv", tabular.to_csv(pd.DataFrame([metrics])))
+    events.write_metrics(out, tabular.to_csv(pd.DataFrame([metrics])))
     files.write_text(out / "calibration.csv", calibration_csv(probabilities, crops.target))
     labels = [classes[index] for index in crops.target]
     about = pd.DataFrame({"instance_id": crops.instance_ids, "source": crops.source, "reference_label": labels})

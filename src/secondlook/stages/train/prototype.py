@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from secondlook.base import progress
 from secondlook.config.labelers import PrototypeOptions
-from secondlook.io import files, records, tabular
+from secondlook.io import events, files, records, tabular
 from secondlook.jobs import cache
 from secondlook.models import features, learned, prototypes
 from secondlook.models.features import Features
@@ -46,6 +46,7 @@ def train(reference: Path, out: Path, options: PrototypeOptions, *, threads: int
     settings = {"learned": options.model_dump(exclude={"resources"}), "classes": taxonomy.classes}
     key = cache.key_of(settings, reference, code=__name__)
     if cache.restore(outputs, key):
+        events.write(out)
         return
     fitted = prototypes.fit(crops, len(taxonomy.classes), options)
     held_out = _hold_out(crops, folds(crops.group, options.seed), fitted.classes, options)
@@ -56,7 +57,7 @@ def train(reference: Path, out: Path, options: PrototypeOptions, *, threads: int
     files.write_text(out / "coverage.svg", _draw(curve))
     files.write_text(out / "sources.csv", tabular.to_csv(sources))
     scored = metrics(held_out, crops.target)
-    files.write_text(out / "metrics.csv", tabular.to_csv(scored))
+    events.write_metrics(out, tabular.to_csv(scored))
     about: dict[str, Any] = {
         "classes": list(taxonomy.classes),
         "encoder": features.encoder_of(reference),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from secondlook.base import progress
 from secondlook.config.models import VlmTrainingOptions
-from secondlook.io import files, records
+from secondlook.io import events, files, records
 from secondlook.io.outputs import VLM_CHECKPOINT, VLM_FILES
 from secondlook.jobs import cache
 from secondlook.models import inference, native, vlm
@@ -44,6 +44,7 @@ def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str |
     full_prompt = ask(prompt or default_prompt(options.view), taxonomy, "names")
     outputs = [out / name for name in (VLM_CHECKPOINT, *VLM_FILES)]
     if cache.restore(outputs, _key(crops, options, full_prompt, threads)):
+        events.write(out)
         return
     if missing := missing_classes(rows, taxonomy):
         progress.say(f"train: no reference crops of {', '.join(missing)}; this VLM is not taught to name them")
@@ -54,7 +55,7 @@ def train_vlm(crops: Path, out: Path, options: VlmTrainingOptions, prompt: str |
     best, history = trainer.fit(
         take(rows, training, taxonomy),
         take(rows, validation, taxonomy),
-        after_epoch=lambda epochs: files.write_text(out / "metrics.csv", metrics_csv(epochs)),
+        after_epoch=lambda epochs: events.write_metrics(out, metrics_csv(epochs)),
     )
     about = {"classes": list(full_prompt.classes), "prompt": full_prompt.text}
     files.write_text(out / "labels.json", labels_json(about, options, len(training), len(validation)))

@@ -17,6 +17,7 @@ from secondlook.io import facts, records
 from secondlook.stats.consensus.votes import Reviewed, Votes
 
 SALT = "consensus"
+REVIEW_COLUMNS = ["instance_id", "label", "sample", "probability"]
 VOTE_COLUMNS = ["instance_id", "labeler", "label", "probabilities", "status", "fold"]
 
 
@@ -48,6 +49,11 @@ class Dataset:
     def fractions(self) -> NDArray[np.float64]:
         """A number of each object in [0, 1) by its id, (objects,): samples for fits take the lowest."""
         return records.content_fractions(self.instance_ids, SALT)
+
+    @cached_property
+    def review_fractions(self) -> NDArray[np.float64]:
+        """The place of each object in the order in which the random sample of the reviews grows, (objects,)."""
+        return records.review_fractions(self.instance_ids)
 
 
 @dataclass(frozen=True)
@@ -150,10 +156,18 @@ def require_same_classes(path: Path, table: pa.Table, dataset: Dataset) -> None:
 
 def read_reviewed(dataset: Dataset, reviewed: Path | None) -> Reviewed:
     """Read the labels of people; none where `reviewed` is None."""
-    label, seen = np.full(len(dataset), -1), np.zeros(len(dataset), dtype=np.bool_)
     if reviewed is None:
-        return Reviewed(label, seen, seen, dataset.group)
-    table = records.read(reviewed, records.REVIEW, columns=["instance_id", "label", "sample", "probability"])
+        return replace(Reviewed.none(len(dataset)), group=dataset.group)
+    table = records.read(reviewed, records.REVIEW, columns=REVIEW_COLUMNS)
+    people = reviewed_in(dataset, table, reviewed)
+    if people.rank is not None:
+        _say_what_was_drawn_elsewhere(table)
+    return people
+
+
+def reviewed_in(dataset: Dataset, table: pa.Table, reviewed: Path) -> Reviewed:
+    """Return the labels of people in a table of reviews (REVIEW_COLUMNS), as in the file `reviewed`."""
+    label, seen = np.full(len(dataset), -1), np.zeros(len(dataset), dtype=np.bool_)
     row = dataset.ids.positions(reviewed, table["instance_id"])
     label_of_row = _classes(reviewed, table, dataset)
     seen[row] = True
@@ -180,16 +194,20 @@ def _sample(
     sampled[elsewhere] = True  # a sample drawn elsewhere is trusted
     if len(elsewhere) and not ours.any():
         return sampled, None
-    if len(elsewhere):
-        progress.say(
-            f"consensus: {len(elsewhere)} reviews are of a random sample that was drawn elsewhere; the guarantee rests "
-            "on the sample of the review pages alone"
-        )
-    fraction = records.review_fractions(dataset.instance_ids)
+    fraction = dataset.review_fractions
     if ours.any():
         # objects that were queued before the random sample reached them belong to it, and so do skipped ones
         sampled |= fraction <= fraction[row[ours]].max()
     return sampled, fraction
+
+
+def _say_what_was_drawn_elsewhere(table: pa.Table) -> None:
+    elsewhere = pc.sum(pc.and_(pc.equal(table["sample"], "random"), table["probability"].is_null())).as_py()
+    if elsewhere:
+        progress.say(
+            f"consensus: {elsewhere} reviews are of a random sample that was drawn elsewhere; the guarantee rests "
+            "on the sample of the review pages alone"
+        )
 
 
 def ballots_in(path: Path, table: pa.Table, place: NDArray[np.int64], dataset: Dataset) -> Ballots:

@@ -11,6 +11,7 @@ score and all numbers of looks at once it is a sum over errors, by cut and look.
 score, so a million of them cost one sort. Random numbers are seeded with the content.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
@@ -75,11 +76,15 @@ class Curve:
 
 
 def curves(
-    reviews: Reviews, terms: Guarantee, p_wrong: Floats64, whole: int | None = None, audit: Audit | None = None
+    reviews: Reviews,
+    terms: Guarantee,
+    p_wrong: Floats64,
+    whole: int | None = None,
+    audit: Audit | None = None,
+    alphas: Sequence[float] = ALPHAS,
 ) -> list[Curve]:
-    """Return the curve of each of ALPHAS and of the alpha of `terms`, in rising order; `p_wrong` is (objects,)."""
-    alphas = sorted({*ALPHAS, terms.alpha})
-    asked = [terms.model_copy(update={"alpha": alpha}) for alpha in alphas]
+    """Return the curve of each of `alphas` and of the alpha of `terms`, in rising order; `p_wrong` is (objects,)."""
+    asked = [terms.model_copy(update={"alpha": alpha}) for alpha in sorted({*alphas, terms.alpha})]
     tested = asked if audit is None else [audit.strict(one) for one in asked]
     return [replace(curve(reviews, one, p_wrong, whole), terms=its) for one, its in zip(tested, asked, strict=True)]
 

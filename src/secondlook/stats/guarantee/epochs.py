@@ -5,7 +5,7 @@ after that test it. Its population is what nobody had seen by then, and in that 
 as the whole was. Everything seen earlier is checked, so all of the allowed errors may be among the rest. What had been
 shown without a decision may be left out, too (`drawn`): it then goes to people, and no level accepts it.
 
-An epoch is a file (`stages/consensus/freeze.py`). If one is lost, freeze the next; never use its number again.
+An epoch is a file (`frozen`). If one is lost, freeze the next; never use its number again.
 """
 
 from dataclasses import dataclass

@@ -8,7 +8,8 @@ const App = (() => {
   let view = "";
   const views = { single: Single, wall: Wall };
 
-  const say = (text) => write("message", text);
+  const hush = Dom.later(() => write("message", ""), 6000);
+  const say = (text) => { write("message", text); hush(); };
   const fail = (error) => say(error instanceof TypeError || error.name === "TimeoutError" ? Words.silent : error.message);
   const person = () => Person.require();
 
@@ -41,12 +42,16 @@ const App = (() => {
 
   const go = (hash) => { at(hash); route(); };
 
+  const settle = () => { // keys act on the view again
+    if (document.activeElement && document.activeElement !== document.body) document.activeElement.blur();
+    if (view === "wall") find("grid").focus({ preventScroll: true });
+  };
+
   const open = (name) => { // a part whose id equals the hash would take the focus
     view = name;
     document.body.dataset.view = name;
     for (const one of Object.keys(views)) find(`view-${one}`).hidden = one !== name;;
-    if (document.activeElement && document.activeElement !== document.body) document.activeElement.blur();
-    if (name === "wall") find("grid").focus({ preventScroll: true });
+    settle();
   };
 
   const visit = (cards, back) => {
@@ -97,15 +102,15 @@ const App = (() => {
 
   const begin = () => {
     if (token) Server.open(token, Person.name);
-    if (token) Outbox.open(data.key, token, drawSaved);
+    if (token) Outbox.open(`${data.task}:${data.key}`, token, drawSaved);
     Decisions.open(data, token);
     Classes.begin(data);
     Disk.open(data);
     Single.begin(data, source);
     Wall.begin(data, source);
     Person.begin(() => { if (isDesk) route(); }, () => Crop.draw());
-    find("download").addEventListener("click", () => Decisions.download(Person.name()));
-    find("help-open").addEventListener("click", (event) => { event.currentTarget.blur(); find("help").showModal(); });
+    const clicks = { download: () => Decisions.download(Person.name()), "help-open": () => find("help").showModal() };
+    for (const [id, action] of Object.entries(clicks)) find(id).addEventListener("click", () => { settle(); action(); });
     const last = Classes.KEYS[Math.min(Classes.KEYS.length, data.classes.length) - 1] || "";
     for (const place of document.querySelectorAll(".class-keys")) place.textContent = data.classes.length > 1 ? `1 to ${last.toUpperCase()}` : "1";
     document.addEventListener("keydown", onKey);

@@ -72,6 +72,7 @@ const Classes = (() => {
     if (open.search) return searched().slice(0, MOST_SHOWN).map((one) => leaf(one, picker));
     if (!isMany()) return keyed(picker.likely).map((one) => leaf(one, picker));
     const first = keyed(picker.likely), rest = ranked(picker.likely).slice(FEW, MOST_SHOWN - FEW);
+    if (open.at.length) return tree(picker);
     if (data.tree_separator) return [...first.map((one) => leaf(one, picker)), ...tree(picker)];
     return [...first, ...rest].map((one) => leaf(one, picker));
   };

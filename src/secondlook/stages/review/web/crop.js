@@ -30,7 +30,6 @@ const Crop = (() => {
     return { pen, width, height };
   };
 
-  const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const context = () => Store.setting("context", 0.6);
 
   const fit = () => { // the box in the middle, with the wanted part of its sides around it
@@ -74,7 +73,7 @@ const Crop = (() => {
   };
 
   const note = (pen, width, height, text) => {
-    Object.assign(pen, { fillStyle: token("--soft"), textAlign: "center", font: "15px system-ui, sans-serif" });
+    Object.assign(pen, { fillStyle: getComputedStyle(pen.canvas).color, textAlign: "center", font: "15px system-ui, sans-serif" });
     pen.fillText(text, width / 2, height / 2);
   };
 
@@ -91,7 +90,7 @@ const Crop = (() => {
     if (view.whole) pen.drawImage(view.whole, left, top, w * scale, h * scale);
     else note(pen, width, height, view.look ? Words.noImage : Words.loading);
     for (const one of view.look ? view.look.boxes : []) if (one.id !== view.card.id) thin(pen, at(one.box), one === view.hover);
-    corners(pen, ...at(view.card.box));
+    if (view.whole) corners(pen, ...at(view.card.box));
     if (view.hover) label(pen, at(view.hover.box), view.hover.label ?? Words.none, width);
   };
 

@@ -1,10 +1,12 @@
 // The decisions on the objects that this page has shown: taking, undoing, sending and downloading them.
 const Decisions = (() => {
+  const MOST_LATELY = 400;
   let data = null, token = "", state = { said: {}, order: [] }, screens = 0;
   const cards = new Map(); // id -> card
 
   const isDesk = () => data.name === "desk";
   const said = (id) => state.said[id];
+  const ids = () => [...state.order];
   const count = () => state.order.length;
 
   const open = (page, secret) => {
@@ -62,9 +64,10 @@ const Decisions = (() => {
   };
 
   const left_ms = (open) => { // by the middle of the last gaps between decisions
-    const times = [...new Set(state.order.map((id) => state.said[id].decided_at))].map(Date.parse).slice(-30);
+    const lately = state.order.slice(-MOST_LATELY);
+    const moments = [...new Set(lately.map((id) => state.said[id].decided_at))], times = moments.slice(-30).map(Date.parse);
     const gaps = times.slice(1).map((time, index) => time - times[index]).filter((gap) => gap >= 0 && gap < 120000).sort((a, b) => a - b);
-    const together = state.order.length / Math.max(1, times.length);
+    const together = lately.length / Math.max(1, moments.length); // on a wall many come at once
     return gaps.length < 3 ? null : (open * gaps[gaps.length >> 1]) / Math.max(1, together);
   };
 
@@ -93,5 +96,5 @@ const Decisions = (() => {
     setTimeout(() => URL.revokeObjectURL(address), 10000);
   };
 
-  return { open, know, said, count, take, undo, timeLeft, download };
+  return { open, know, said, ids, count, take, undo, timeLeft, download };
 })();

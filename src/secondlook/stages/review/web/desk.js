@@ -26,15 +26,16 @@ const Desk = (() => {
     if (find("people").dataset.shown !== shown) { find("people").dataset.shown = shown; find("people").replaceChildren(...people(state)); }
   };
 
-  const wallLink = ({ name, open }) => element("a", { class: "tile", href: `review.html#wall=${encodeURIComponent(name)}` },
-    element("b", {}, name), element("span", {}, Words.open(open)));
+  const wallLink = ({ name, open, to_people }) => element("a", { class: "tile", href: `review.html#wall=${encodeURIComponent(name)}` },
+    element("b", {}, name), element("span", {}, to_people ? Words.openTo(open, to_people) : Words.open(open)));
 
   const page = (state) => { // on the index only
     if (!find("live")) return;
     find("live").hidden = false;
     write("sentence", state.guarantee.sentence);
     find("sentence").classList.toggle("held", Boolean(state.guarantee.held));
-    write("open-random", Words.open(state.open.random));
+    const { needs } = state.guarantee, random = needs ? needs.random : null;
+    write("open-random", random ? Words.needed(random) : Words.open(state.open.random));
     write("open-queue", Words.open(state.open.queue + state.open.conflicts));
     const shown = JSON.stringify(state.classes);
     if (find("walls").dataset.shown === shown) return;

@@ -21,7 +21,7 @@ const Thumb = (() => {
 })();
 
 const Grid = (() => {
-  const GAP = 6, CAPTION = 20, MOST = 400, SMALLEST = 56, LARGEST = 320, GROWS = 2;
+  const GAP = 6, CAPTION = 20, MOST = 400, SMALLEST = 56, LARGEST = 320, GROWS = 2, NEAR = 0.15;
   let drawn = 1; // columns
   const place = () => Dom.find("grid");
   const size = () => Store.setting("size", 104);
@@ -31,10 +31,15 @@ const Grid = (() => {
     const width = place().clientWidth, height = place().clientHeight, below = captions ? CAPTION : 0;
     const cell = Math.max(24, Math.floor((width - GAP * (columns - 1)) / columns));
     const rows = Math.max(1, Math.floor((height + GAP) / (cell + below + GAP)));
-    return { columns, cell, below, count: Math.min(MOST, columns * rows) };
+    return { columns, cell, below, count: Math.min(MOST, columns * rows), unused: height - rows * (cell + below + GAP) };
   };
 
-  const layout = (captions) => planned(Math.max(1, Math.floor((place().clientWidth + GAP) / (size() + GAP))), captions);
+  const layout = (captions) => { // of the grids whose crops have about the wanted size, the one that fills the window best
+    const columns = Math.max(1, Math.floor((place().clientWidth + GAP) / (size() + GAP)));
+    const near = ({ cell }) => cell >= size() * (1 - NEAR) && cell <= size() * (1 + NEAR);
+    const others = [columns + 1, columns - 1].filter((count) => count > 0).map((count) => planned(count, captions)).filter(near);
+    return [planned(columns, captions), ...others].reduce((best, plan) => (plan.unused < best.unused - GAP ? plan : best));
+  };
 
   const roomy = (captions, count) => { // few crops are drawn larger, up to twice the wanted size
     let plan = layout(captions);
@@ -49,7 +54,7 @@ const Grid = (() => {
   const badge = (name, text) => Dom.element("b", { class: name, "aria-hidden": "true" }, text);
 
   const option = (card, index, shown, { cell, below }) => {
-    const made = Dom.element("div", { role: "option", id: `cell-${index}`, class: "cell", "data-index": index });
+    const made = Dom.element("div", { role: "option", id: `cell-${index}`, class: "cell", "data-index": index, "data-id": card.id, "data-proposal": card.proposal });
     made.style.height = `${cell + below}px`;
     const crop = Dom.element("i");
     crop.style.height = `${cell - 4}px`;

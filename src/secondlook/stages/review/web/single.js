@@ -1,10 +1,10 @@
 // The single view: one object in the whole window, one decision at a time.
 const Single = (() => {
   const { find } = Dom;
-  const AHEAD = 10, LOOKS_AHEAD = 3;
+  const AHEAD = 10, LOOKS_AHEAD = 3, RETRY_MS = 2000;
   let data = null, source = null, isDesk = false;
   // mode: mixed, random, or visit (a few objects that a wall could not decide; then `back`)
-  const open = { list: [], at: 0, mode: "mixed", back: null, fetching: null, turn: 0, left: 0 };
+  const open = { list: [], at: 0, mode: "mixed", back: null, fetching: null, waits: false, turn: 0, left: 0 };
   const clock = makeClock(), stacks = new Map(); // id -> whether a decision decides the stack, where a person has said so
 
   const current = () => open.list[open.at];
@@ -55,12 +55,15 @@ const Single = (() => {
   const refill = async () => { // the next objects come while people look
     if (!isDesk || open.mode === "visit" || open.fetching) return;
     if (open.list.slice(open.at).filter(isOpen).length > AHEAD / 2) return;
-    const before = open.list.length, isIdle = !current() || !isOpen(current());
-    open.fetching = claim().catch((error) => App.fail(error)).finally(() => { open.fetching = null; });
+    const before = open.list.length, turn = open.turn;
+    open.waits ||= !current() || !isOpen(current());
+    open.fetching = claim().catch((error) => App.fail(error)).finally(() => { if (turn === open.turn) open.fetching = null; });
     await open.fetching;
-    if (open.list.length > before && isIdle) { open.at = open.list.findIndex(isOpen); show(); }
+    if (turn !== open.turn) return; // another list has begun
+    if (open.list.length > before && open.waits) { Object.assign(open, { at: open.list.findIndex(isOpen), waits: false }); show(); }
     else if (current()) drawRest();
     else show();
+    if (open.list.length === before && open.waits) App.say(Words.nothingLeft);
   };
 
   const released = () => { // claims end where nobody looks any more
@@ -90,6 +93,7 @@ const Single = (() => {
   const show = () => {
     const card = current();
     find("main").hidden = !card;
+    find("main").dataset.id = card ? card.id : "";
     find("empty").hidden = Boolean(card) || Boolean(open.fetching);
     drawRest();
     if (!card) return;
@@ -105,8 +109,9 @@ const Single = (() => {
 
   const fetchLook = async (card) => {
     source.thumbnails([card.id]).then((found) => Crop.add(card, { thumbnail: found.get(card.id) })).catch(() => {});
-    const look = await source.look(card.id).catch(() => null);
+    const look = await source.look(card.id).catch((error) => error);
     if (current() !== card) return;
+    if (look instanceof Error) { App.fail(look); setTimeout(() => { if (current() === card && !open.look) fetchLook(card); }, RETRY_MS); return; }
     open.look = { id: card.id, look };
     drawLook(card, look);
     if (data.classes.length > Classes.KEYS.length && !find("classes").contains(document.activeElement)) Classes.draw(picker(card));
@@ -138,6 +143,7 @@ const Single = (() => {
     if (anywhere < 0 && open.mode === "visit") return leave();
     if (after >= 0) open.at = after;
     else if (anywhere >= 0) open.at = anywhere;
+    open.waits = anywhere < 0; // for what is being fetched
     show();
   };
 
@@ -146,7 +152,7 @@ const Single = (() => {
   };
 
   const move = (steps) => {
-    open.at = Math.max(0, Math.min(open.list.length - 1, open.at + steps));
+    Object.assign(open, { at: Math.max(0, Math.min(open.list.length - 1, open.at + steps)), waits: false });
     Classes.close();
     show();
   };
@@ -155,8 +161,7 @@ const Single = (() => {
     const gone = Decisions.undo();
     if (!gone.length) return App.say(Words.nothingToUndo);
     for (const { card } of gone) if (!open.list.includes(card)) open.list.splice(open.at, 0, card);
-    open.at = open.list.indexOf(gone[0].card);
-    open.shown = null;
+    Object.assign(open, { at: open.list.indexOf(gone[0].card), shown: null, waits: false });
     App.say(Words.undone(gone.length));
     show();
   };
@@ -186,7 +191,7 @@ const Single = (() => {
 
   const start = async (mode, cards = null, back = null) => {
     released();
-    Object.assign(open, { mode, back, list: cards || [], at: 0, shown: null, look: null });
+    Object.assign(open, { mode, back, list: cards || [], at: 0, shown: null, look: null, waits: false });
     find("visit").hidden = mode !== "visit";
     find("filters").hidden = mode !== "mixed";
     if (mode === "visit") return show();

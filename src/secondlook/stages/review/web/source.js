@@ -50,7 +50,7 @@ const Disk = (() => {
   const classes = async () => { // those with most open objects first
     const counts = new Map();
     for (const card of data.cards) if (onWall(card, null) && isOpen(card)) counts.set(card.proposal, (counts.get(card.proposal) || 0) + 1);
-    return data.classes.filter((name) => counts.has(name)).map((name) => ({ name, open: counts.get(name) }))
+    return data.classes.filter((name) => counts.has(name)).map((name) => ({ name, open: counts.get(name), front: counts.get(name) }))
       .sort((a, b) => b.open - a.open);
   };
 
@@ -69,9 +69,9 @@ const Disk = (() => {
 })();
 
 const Server = (() => {
-  const AT_ONCE = 300, MOST = 3000;
+  const AT_ONCE = 300, MOST = 3000, MOST_LOOKS = 30;
   let token = "", reviewer = () => "";
-  const known = new Map(); // id -> thumbnail
+  const known = new Map(), looks = new Map(); // id -> thumbnail; id -> promise of a look
 
   const open = (secret, name) => { token = secret; reviewer = name; };
 
@@ -84,16 +84,16 @@ const Server = (() => {
   const body = (content) => ({ method: "POST", body: JSON.stringify({ reviewer: reviewer(), ...content }),
     headers: { "Content-Type": "application/json", "X-Token": token } });
 
-  const claim = async ({ part, name = null, only = null, below = null, count, holding }) => {
+  const claim = async ({ part, name = null, only = null, below = null, front = false, count, holding }) => {
     const unsent = Outbox.unsent().map((row) => row.instance_id); // decided, but the server does not know it yet
-    const got = await ask("claim", body({ part, class: name, only, below, count, holding: [...new Set([...holding, ...unsent])] }));
+    const got = await ask("claim", body({ part, class: name, only, below, front, count, holding: [...new Set([...holding, ...unsent])] }));
     const cards = got.cards.filter((card) => !Decisions.said(card.id));
     Decisions.know(cards);
     return { cards, left: got.left };
   };
 
   const state = () => ask(`state?reviewer=${encodeURIComponent(reviewer())}`);
-  const classes = async () => (await state()).classes;
+  const classes = async () => (await state()).classes; // most open ones first; `front` of them are among the most doubtful
   const random = async () => (await state()).open.random;
 
   const thumbnails = async (ids) => {
@@ -108,7 +108,13 @@ const Server = (() => {
     return found;
   };
 
-  const look = (id) => ask(`look?id=${encodeURIComponent(id)}`);
+  const look = (id) => { // asked for once, by what is shown or by what comes next
+    if (!looks.has(id)) {
+      looks.set(id, ask(`look?id=${encodeURIComponent(id)}`).catch((error) => { looks.delete(id); throw error; }));
+      if (looks.size > MOST_LOOKS) looks.delete(looks.keys().next().value);
+    }
+    return looks.get(id);
+  };
 
   const release = (ids, options = {}) => {
     if (ids.length && reviewer()) fetch("release", { ...body({ ids }), ...options }).catch(() => {}); // claims end by themselves, too

@@ -8,13 +8,11 @@ const Words = (() => {
     number, many, percent,
     // what is shown of an object
     none: "none", noCrop: "There is no crop.", noImage: "The image cannot be read.", loading: "loading…",
-    crop: "the object, enlarged", whole: "the whole image with the boxes of all objects",
     confidence: (p) => (p > 0.999 ? "> 0.999" : p.toFixed(3)),
     size: (card) => `${card.path} · ${Math.round(card.box[2])} × ${Math.round(card.box[3])} px`,
     vote: "vote", answer: (status, text) => (text ? `${status}: ${text}` : status),
     alike: { proposal: "proposed", given: "given" },
     frame: (place, label, differs) => `frame ${place + 1}: ${label}${differs ? ", labelers differ" : ""}`,
-    differs: "≠ labelers differ",
     alsoDecides: (count) => `also decides ${many(count, "near-duplicate or object", "near-duplicates or objects")} of its track`,
     alone: (count) => `${many(count, "near-duplicate or object", "near-duplicates or objects")} of its track: not decided by this`,
     onlyThis: "Only this one", wholeStack: "The whole stack", more: (count) => `+ ${number(count)}`,
@@ -38,6 +36,7 @@ const Words = (() => {
     asked: (name) => `Are these all: ${name}?`, askedRandom: "Are these proposals right?",
     wallOption: (name, open) => (open === null ? name : `${name} (${number(open)})`),
     left: (count) => `${many(count, "open object", "open objects")} of this kind`,
+    leftFront: (count) => `${number(count)} of this kind among the most doubtful`,
     screen: (shown, marked) => `${number(shown)} on this screen${marked ? `, ${number(marked)} marked` : ""}`,
     accept: (count, marked) => (marked ? `Accept the other ${number(count)}` : `Accept all ${number(count)}`),
     unsureMark: "cannot tell", openMark: "?", about: (card) => [
@@ -57,6 +56,7 @@ const Words = (() => {
     merging: (pending) => (pending ? `merging ${many(pending, "decision", "decisions")}…` : "merging…"),
     person: (one) => `${one.name} ${number(one.decided)}`, active: "working now", away: "not here now",
     offline: "The server does not answer. Decisions wait in this browser and are sent later.",
-    doneHere: (count) => (count ? `${number(count)} done` : ""), open: (count) => `${number(count)} open`,
+    doneHere: (count) => (count ? `${number(count)} done` : ""), open: (count) => `${number(count)} open`, needed: (count) => `about ${number(count)} needed`,
+    openTo: (count, people) => `${number(count)} open, ${number(people)} go to people`,
   };
 })();

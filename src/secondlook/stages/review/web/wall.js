@@ -3,46 +3,18 @@ const Wall = (() => {
   const { find } = Dom;
   const RETRY_MS = 2000, PATIENCE_MS = 400;
   let data = null, source = null, isDesk = false;
-  const screen = { part: "queue", name: null, cards: [], marks: new Map(), thumbnails: new Map(), at: 0, anchor: 0, left: 0, turn: 0, busy: false };
-  const clock = makeClock(), stacks = new Map();
-  let returned = [], ahead = null, retry = 0; // cards to show first; the next screen, claimed while people look
+  const screen = { part: "queue", name: null, cards: [], thumbnails: new Map(), turn: 0, busy: false, waiting: false };
+  const clock = makeClock();
+  const { onWall } = Supply;
+  let retry = 0;
 
-  const decides = (card) => card.also.length > 0 && (stacks.get(card.id) ?? card.copies);
-  const shown = () => ({ marks: screen.marks, thumbnails: screen.thumbnails, decides });
+  const shown = () => ({ marks: Marks.all(), thumbnails: screen.thumbnails, decides: Marks.decides });
   const isOpen = (card) => !Decisions.said(card.id);
   const isRandom = () => screen.part === "random";
-  const onWall = (card) => card.proposal !== null; // others are decided one by one
   const kept = () => screen.cards.filter(isOpen);
   const capacity = () => Grid.layout(isRandom()).count;
 
   // --- which objects
-
-  const claim = async (count, holding) => {
-    const got = await source.claim({ part: screen.part, name: screen.name, count, holding });
-    return { ...got, thumbnails: await source.thumbnails(got.cards.filter(onWall).map((card) => card.id)) };
-  };
-
-  const prefetch = () => {
-    const holding = [...screen.cards, ...returned].map((card) => card.id);
-    ahead = claim(capacity(), holding).catch(() => null);
-  };
-
-  const take = async (count, holding) => { // what came back first, then what was fetched ahead, then what is asked for now
-    const cards = returned.splice(0, count), fetched = ahead ? await ahead : null;
-    ahead = null;
-    const have = new Set([...cards.map((card) => card.id), ...holding]);
-    const more = (fetched ? fetched.cards : []).filter((card) => isOpen(card) && !have.has(card.id));
-    if (fetched) screen.left = fetched.left;
-    const room = count - cards.length;
-    cards.push(...more.slice(0, room));
-    returned.push(...more.slice(room));
-    if (cards.length < count && !(fetched && fetched.left === 0)) {
-      const got = await claim(count - cards.length, [...have, ...cards.map((card) => card.id)]);
-      screen.left = got.left;
-      cards.push(...got.cards.filter((card) => !have.has(card.id)));
-    }
-    return cards;
-  };
 
   const next = async () => {
     const turn = (screen.turn += 1);
@@ -50,7 +22,7 @@ const Wall = (() => {
     const slow = setTimeout(() => App.say(Words.waiting), PATIENCE_MS);
     screen.waiting = true;
     try {
-      const cards = await take(capacity(), []);
+      const cards = await Supply.take(capacity(), []);
       if (turn !== screen.turn) return source.release(cards.map((card) => card.id));
       await (!cards.length && !isRandom() ? nextClass() : put(cards));
     } catch (error) { blank(error); }
@@ -65,63 +37,68 @@ const Wall = (() => {
 
   const put = async (cards, marks = new Map()) => {
     screen.thumbnails = await source.thumbnails(cards.filter(onWall).map((card) => card.id));
-    Object.assign(screen, { cards, marks, at: 0, anchor: 0, waiting: false });
+    Object.assign(screen, { cards, waiting: false });
+    Marks.reset(marks);
     clock.begin();
     App.say("");
     draw();
-    if (!ahead) prefetch();
+    Supply.prefetch(capacity(), cards);
     if (!cards.length) again();
   };
 
   const again = () => { clearTimeout(retry); if (isDesk) retry = setTimeout(next, RETRY_MS); }; // others may give objects back
 
-  const nextClass = async () => { // the class with most open objects that has one for us
-    const turn = screen.turn, listed = await source.classes();
-    for (const { name } of listed.filter((one) => one.open > 0)) {
+  const nextClass = async () => { // the class with most of the most doubtful objects that has one for us
+    const turn = screen.turn, listed = (await source.classes()).sort((a, b) => b.front - a.front);
+    for (const { name } of listed) {
       if (turn !== screen.turn) return undefined;
-      Object.assign(screen, { name });
-      returned = [];
-      ahead = null;
-      const cards = await take(capacity(), []);
-      if (cards.length) { App.at(`wall=${name}`); return put(cards); }
+      screen.name = name;
+      Supply.aim("queue", name, true);
+      const cards = await Supply.take(capacity(), []);
+      if (cards.length) { App.at("wall"); return put(cards); }
     }
     screen.name = null;
     return put([]);
   };
 
-  const released = () => {
+  const clear = () => {
     clearTimeout(retry);
-    if (!isDesk) return;
-    source.release([...kept(), ...returned].map((card) => card.id));
-    if (ahead) ahead.then((got) => got && source.release(got.cards.map((card) => card.id)));
+    Supply.release(kept());
+    Object.assign(screen, { cards: [], turn: screen.turn + 1 });
+    Marks.reset();
   };
-
-  const clear = () => { released(); returned = []; ahead = null; Object.assign(screen, { cards: [], marks: new Map() }); };
 
   const start = async (part, name = null) => {
     clear();
-    Object.assign(screen, { part, name, left: 0 });
+    Object.assign(screen, { part, name });
+    Supply.aim(part, name);
+    drawClasses(); // how high they are decides how many crops fit
     if (part === "queue" && name === null) return nextClass().catch(blank);
     return next();
+  };
+
+  const extend = async (count, turn) => {
+    const more = await Supply.take(count, screen.cards).catch(() => []);
+    const thumbnails = await source.thumbnails([...screen.cards, ...more].filter(onWall).map((card) => card.id)).catch(() => screen.thumbnails);
+    if (turn !== screen.turn) return source.release(more.map((card) => card.id)); // another screen has come
+    Object.assign(screen, { cards: [...screen.cards, ...more], thumbnails });
+    return Supply.prefetch(capacity(), screen.cards);
   };
 
   const resized = async () => { // more or fewer fit now
     if (!find("grid").clientWidth || screen.busy || !screen.cards.length) return;
     screen.busy = true;
-    const count = capacity(), seen = screen.cards.filter(onWall);
+    const turn = screen.turn, count = capacity(), seen = screen.cards.filter(onWall);
     if (seen.length > count) {
       const gone = new Set(seen.slice(count));
-      returned = [...gone, ...returned];
+      Supply.back([...gone]);
       screen.cards = screen.cards.filter((card) => !gone.has(card));
-      for (const card of gone) screen.marks.delete(card.id);
+      Marks.forget(gone);
     } else if (seen.length < count) {
-      const more = await take(count - seen.length, screen.cards.map((card) => card.id)).catch(() => []);
-      screen.cards = [...screen.cards, ...more];
-      screen.thumbnails = await source.thumbnails(screen.cards.filter(onWall).map((card) => card.id));
-      prefetch();
+      await extend(count - seen.length, turn);
     }
     screen.busy = false;
-    screen.at = Math.min(screen.at, Math.max(0, cells().length - 1));
+    Marks.go(Marks.at());
     draw();
   };
 
@@ -134,18 +111,18 @@ const Wall = (() => {
     find("grid").classList.toggle("random", isRandom());
     find("no-wall").hidden = screen.cards.length > 0;
     Grid.draw(cells(), shown(), isRandom());
-    drawClasses();
+    if (!find("wall-classes").contains(document.activeElement)) drawClasses(); // nobody is typing there
     drawMarks();
     drawNames();
   };
 
   const drawMarks = () => {
-    const all = cells(), marked = all.filter((card) => screen.marks.has(card.id)).length;
+    const all = cells(), marked = Marks.count(), now = all[Marks.at()];
     Grid.redraw(all, shown());
-    Grid.focus(screen.at);
-    Dom.write("screen", `${Words.screen(all.length, marked)} · ${Words.left(all.length + returned.length + screen.left)}`);
+    Grid.focus(Marks.at());
+    Dom.write("screen", `${Words.screen(all.length, marked)} · ${(isDesk && Supply.isFront() ? Words.leftFront : Words.left)(all.length + Supply.left())}`);
     Dom.write("accept-rest", Words.accept(all.length - marked, marked));
-    Dom.write("about", all[screen.at] ? Words.about(all[screen.at]) : "");
+    Dom.write("about", now ? Words.about(now) : "");
     App.progress();
   };
 
@@ -166,53 +143,19 @@ const Wall = (() => {
   const picker = () => ({ place: find("wall-classes"), likely: likely(), proposal: screen.name, chosen: null, choose: label });
   const drawClasses = () => Classes.draw(picker());
 
-  // --- marking
-
-  const toggle = (index) => {
-    const card = cells()[index];
-    if (!card) return;
-    if (screen.marks.has(card.id)) screen.marks.delete(card.id);
-    else screen.marks.set(card.id, null);
-    screen.anchor = screen.at = index;
-    drawMarks();
-  };
-
-  const range = (to) => { // from where the range began; what is marked keeps its class
-    const all = cells(), [first, last] = [Math.min(screen.anchor, to), Math.max(screen.anchor, to)];
-    for (const card of all.slice(first, last + 1)) if (!screen.marks.has(card.id)) screen.marks.set(card.id, null);
-    screen.at = to;
-    drawMarks();
-  };
-
-  const move = (steps, isRange) => {
-    const to = Math.max(0, Math.min(cells().length - 1, screen.at + steps));
-    if (isRange) return range(to);
-    screen.at = screen.anchor = to;
-    return drawMarks();
-  };
-
-  const label = (name) => { // for all marked ones without a class, else for the one under the cursor
-    const all = cells(), waiting = all.filter((card) => screen.marks.get(card.id) === null);
-    const chosen = waiting.length ? waiting : all.slice(screen.at, screen.at + 1);
-    for (const card of chosen) screen.marks.set(card.id, name);
+  const label = (name) => {
+    Marks.label(name);
     Classes.used(name);
     find("grid").focus();
     drawClasses();
-    drawMarks();
-  };
-
-  const toggleStack = () => {
-    const card = cells()[screen.at];
-    if (card && card.also.length) { stacks.set(card.id, !decides(card)); drawMarks(); }
   };
 
   // --- deciding
 
   const accept = () => {
-    const reviewer = App.person(), all = cells();
+    const reviewer = App.person();
     if (!reviewer || !screen.cards.length || screen.busy || screen.waiting) return;
-    const choices = all.filter((card) => screen.marks.get(card.id) !== null)
-      .map((card) => ({ card, label: screen.marks.has(card.id) ? screen.marks.get(card.id) : card.proposal, also: decides(card) }));
+    const choices = Marks.choices();
     if (choices.length) App.kept(Decisions.take(choices, { view: "wall", seconds: clock.seconds(), reviewer }));
     const visits = kept();
     if (visits.length) visit(visits);
@@ -221,14 +164,14 @@ const Wall = (() => {
 
   const visit = (cards) => {
     screen.cards = cards;
-    App.visit(cards, (undecided) => { returned = [...undecided, ...returned]; next(); });
+    App.visit(cards, (undecided) => { Supply.back(undecided); next(); });
     App.say(Words.visits(cards.length));
   };
 
   const enlarge = (index) => { // the single view of one object; the screen waits with its marks
     const card = cells()[index];
     if (!card) return;
-    screen.at = index;
+    Marks.go(index);
     clock.pause();
     App.visit([card], () => {
       clock.resume();
@@ -237,15 +180,21 @@ const Wall = (() => {
     });
   };
 
+  const turnTo = (part, name) => {
+    clear();
+    Object.assign(screen, { part, name });
+    Supply.aim(part, name);
+    App.at(part === "random" ? "random" : `wall=${name}`);
+  };
+
   const undo = () => {
     const gone = Decisions.undo();
     if (!gone.length) return App.say(Words.nothingToUndo);
     const first = gone[0], part = first.card.sample === "queue" ? "queue" : "random";
     const same = part === screen.part && (part === "random" || first.card.proposal === screen.name);
-    if (same) returned = [...kept(), ...returned];
-    else { clear(); Object.assign(screen, { part, name: part === "random" ? null : first.card.proposal }); App.at(part === "random" ? "random" : `wall=${screen.name}`); }
+    if (same) Supply.back(kept());
+    else turnTo(part, part === "random" ? null : first.card.proposal);
     screen.turn += 1;
-    App.say(Words.undone(gone.length));
     const marks = new Map(gone.filter(({ card, decision }) => decision.label !== card.proposal)
       .map(({ card, decision }) => [card.id, decision.view === "wall" ? decision.label : null]));
     return put(gone.map(({ card }) => card), marks).then(() => App.say(Words.undone(gone.length)));
@@ -255,10 +204,10 @@ const Wall = (() => {
 
   const key = (event) => {
     const columns = Grid.columns(), steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
-    if (steps !== undefined) { move(steps, event.shiftKey); return true; }
-    const keys = { Enter: accept, " ": () => toggle(screen.at), x: () => label(""), u: undo, s: () => enlarge(screen.at), t: toggleStack,
-      "/": () => Classes.search(picker()), Escape: () => { screen.marks.clear(); drawMarks(); },
-      Home: () => move(-cells().length, event.shiftKey), End: () => move(cells().length, event.shiftKey) };
+    if (steps !== undefined) { Marks.move(steps, event.shiftKey); return true; }
+    const keys = { Enter: accept, " ": () => Marks.toggle(Marks.at()), x: () => label(""), u: undo, s: () => enlarge(Marks.at()), t: Marks.toggleStack,
+      "/": () => Classes.search(picker()), Escape: Marks.clear,
+      Home: () => Marks.move(-cells().length, event.shiftKey), End: () => Marks.move(cells().length, event.shiftKey) };
     const action = keys[event.key] || keys[event.key.toLowerCase()];
     const name = action ? undefined : Classes.byKey(event.key, likely());
     if (action) action();
@@ -269,21 +218,23 @@ const Wall = (() => {
   const click = (event) => {
     const cell = event.target.closest(".cell");
     if (!cell) return;
-    if (event.shiftKey) range(Number(cell.dataset.index));
-    else toggle(Number(cell.dataset.index));
+    if (event.shiftKey) Marks.range(Number(cell.dataset.index));
+    else Marks.toggle(Number(cell.dataset.index));
   };
 
   const begin = (page, from) => {
     data = page;
     source = from;
     isDesk = data.name === "desk";
+    Supply.begin(source);
+    Marks.begin(cells, drawMarks);
     Grid.begin(resized);
     find("grid").addEventListener("click", click);
     find("grid").addEventListener("dblclick", (event) => { const cell = event.target.closest(".cell"); if (cell) enlarge(Number(cell.dataset.index)); });
     find("wall-class").addEventListener("change", (event) => { event.target.blur(); if (event.target.value) App.go(`wall=${event.target.value}`); });
-    const clicks = { "accept-rest-button": accept, "wall-unsure": () => label(""), "wall-single": () => enlarge(screen.at), "wall-undo": undo };
+    const clicks = { "accept-rest-button": accept, "wall-unsure": () => label(""), "wall-single": () => enlarge(Marks.at()), "wall-undo": undo };
     for (const [id, action] of Object.entries(clicks)) find(id).addEventListener("click", () => { find("grid").focus(); action(); });
   };
 
-  return { begin, start, key, clear, held: () => [...kept(), ...returned].map((card) => card.id) };
+  return { begin, start, key, clear, held: () => [...kept(), ...Supply.waiting()].map((card) => card.id) };
 })();

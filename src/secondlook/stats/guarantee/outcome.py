@@ -13,7 +13,7 @@ from secondlook.stats.consensus.votes import Posteriors, Reviewed
 from secondlook.stats.guarantee import sentences
 from secondlook.stats.guarantee.audit import Audit, audit_of
 from secondlook.stats.guarantee.claims import Claim, claim_of
-from secondlook.stats.guarantee.curve import Curve, curves
+from secondlook.stats.guarantee.curve import ALPHAS, Curve, curves
 from secondlook.stats.guarantee.epochs import Epoch, claim_in, reviews_since
 from secondlook.stats.guarantee.reviews import Reviews, reviews_in, without_looks
 
@@ -106,12 +106,11 @@ def about(result: Guaranteed, people: People, posterior: Posteriors, classes: tu
 
     `needs` is the cheapest way to finish from now, `buys` the forecast for each alpha.
     """
-    claim, terms, acceptance = result.claim, result.claim.terms, result.acceptance
+    claim, acceptance = result.claim, result.acceptance
     found = buys(result, people, posterior)
     return {
-        **{"held": claim.held, "of": terms.of, "alpha": terms.alpha, "delta": terms.delta},
-        "sentence": acceptance.sentence,
-        **{"n": claim.looks, "found": claim.found, "objects": claim.objects},
+        **_counts(result),
+        "objects": claim.objects,
         **{"unchecked": claim.unchecked, "most": claim.most},
         "thresholds": thresholds(acceptance, classes),
         "own": [classes[position] for position in acceptance.own],
@@ -119,6 +118,21 @@ def about(result: Guaranteed, people: People, posterior: Posteriors, classes: tu
         "epoch": None if people.epoch is None else people.epoch.about(),
         "needs": _needs(result, people, found),
         "buys": [_as_row(curve) for curve in found],
+    }
+
+
+def about_now(result: Guaranteed, people: People, posterior: Posteriors) -> dict[str, Any]:
+    """Return what people who are at work need of `about`, in a small part of its time: the forecast for alpha alone."""
+    found = [] if result.claim.held else _forecast(result, people, posterior, ())
+    return {**_counts(result), "needs": _needs(result, people, found)}
+
+
+def _counts(result: Guaranteed) -> dict[str, Any]:
+    claim, terms = result.claim, result.claim.terms
+    return {
+        **{"held": claim.held, "of": terms.of, "alpha": terms.alpha, "delta": terms.delta},
+        "sentence": result.acceptance.sentence,
+        **{"n": claim.looks, "found": claim.found},
     }
 
 
@@ -130,6 +144,10 @@ def thresholds(acceptance: Acceptance, classes: tuple[str, ...]) -> dict[str, fl
 
 def buys(result: Guaranteed, people: People, posterior: Posteriors) -> list[Curve]:
     """Return what more random reviews buy, for several alphas; none where no object is left to review."""
+    return _forecast(result, people, posterior, ALPHAS)
+
+
+def _forecast(result: Guaranteed, people: People, posterior: Posteriors, alphas: Sequence[float]) -> list[Curve]:
     reviews, terms, whole = result.reviews, result.claim.terms, result.claim.objects
     if reviews.seen.all() or not posterior.shape[1]:
         return []
@@ -139,7 +157,7 @@ def buys(result: Guaranteed, people: People, posterior: Posteriors) -> list[Curv
     p_wrong: Floats64 = 1 - posterior[rows, reviews.proposals.label].astype(np.float64)
     if reviews.group is not None:  # only our own sample can grow
         reviews = without_looks(reviews)
-    return curves(reviews, terms, p_wrong, whole, result.claim.audit)
+    return curves(reviews, terms, p_wrong, whole, result.claim.audit, alphas)
 
 
 def _needs(result: Guaranteed, people: People, found: Sequence[Curve]) -> dict[str, int]:

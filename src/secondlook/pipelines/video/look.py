@@ -1,0 +1,97 @@
+"""Step `look`: a trained detector on any images, with its objects drawn over them, as COCO and on a page."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from secondlook.base import progress
+from secondlook.base.errors import DataError, UsageError
+from secondlook.config.video import DetectorOptions, FrameOptions
+from secondlook.io import files, imagefiles
+from secondlook.models import inference
+from secondlook.pages import render
+from secondlook.pipelines.video import detector, frames, labels, overlay, predict
+from secondlook.pipelines.video.labels import ClipLabels
+from secondlook.pipelines.video.samples import read_frame
+from secondlook.pipelines.video.steps import write_rejects
+from secondlook.pixels import images
+
+ROUND = "final"
+EVERY = FrameOptions(stride=1)
+_HERE = Path(__file__).parent
+_QUALITY = 90
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A frame on the page: the address of its overlay, its path and the scores of its objects."""
+
+    address: str
+    path: str
+    scores: Sequence[float]
+
+
+def look(
+    sources: Sequence[Path], weights: Path, out: Path, network: DetectorOptions, *, score: float, threads: int
+) -> None:
+    """Write `boxes.json`, the overlays and `look.html` of all images of some files, folders and videos to a folder."""
+    inference.make_deterministic(0, threads)
+    device = inference.pick_device(network.device)
+    model = detector.load(weights, network, device)
+    clips = _clips(sources, out)
+    detected = [replace(one, found=predict.predict(model, one.frames, score, ROUND, device)) for one in clips]
+    labels.write(out / "boxes.json", detected, {"step": "look", "options": {"score": score, "round": ROUND}})
+    shown = [one for clip in detected for one in _overlays(clip, out)]
+    files.write_text(out / "look.html", render.render(_HERE, _context(shown, score, weights), "look.html"))
+    progress.say(f"video: {sum(len(one.scores) for one in shown)} objects in {len(shown)} images; see {out}/look.html")
+
+
+def _clips(sources: Sequence[Path], out: Path) -> list[ClipLabels]:
+    """Return the frames of all sources; files that cannot be read become rows of `rejects.csv`."""
+    named: dict[str, Path] = {}
+    single: list[Path] = []
+    for source in sources:
+        if source.is_file() and imagefiles.is_image(source, imagefiles.FRAMES):
+            single.append(source)
+            continue
+        found = _in_source(source, out)
+        if shared := sorted(set(named) & set(found)):
+            clip = shared[0]
+            raise UsageError(f"{named[clip]} and {found[clip]} would both be the clip {clip}; look at them one by one.")
+        named |= found
+    clips, rejects = frames.extract(named, out / "frames", EVERY)
+    if single:
+        more, unreadable = frames.of_single_images(single)
+        clips, rejects = [more, *clips], [*unreadable, *rejects]
+    write_rejects(out / "rejects.csv", rejects)
+    if not any(one.frames for one in clips):
+        raise DataError(f"none of the images can be read; see the reasons in {out / 'rejects.csv'}.")
+    return clips
+
+
+def _in_source(source: Path, out: Path) -> Mapping[str, Path]:
+    """Return the clips of a folder, or of a video, by name."""
+    if source.is_file() and source.suffix.lower() in frames.VIDEOS:
+        return {source.stem: source}
+    found = frames.clips_in(source, None, besides=out)
+    if not found:
+        usable = " ".join(imagefiles.FRAMES + frames.VIDEOS)
+        raise UsageError(f"{source}: is no image, no video and no folder with any of them; supported are {usable}.")
+    return found
+
+
+def _overlays(clip: ClipLabels, out: Path) -> Iterator[Shown]:
+    """Write each frame of a clip with its objects drawn over it, and yield what the page needs."""
+    for place, (frame, objects) in enumerate(zip(clip.frames, clip.found, strict=True)):
+        path = out / "overlays" / clip.clip / f"{place:06d}_{Path(frame.path).stem}.jpg"
+        drawn = overlay.draw(read_frame(frame), frame, objects)
+        files.write_bytes(path, images.encode(drawn, "jpeg", quality=_QUALITY))
+        address = quote(path.relative_to(out).as_posix())
+        yield Shown(address, frame.path, [one.certainty for one in objects])
+
+
+def _context(shown: Sequence[Shown], score: float, weights: Path) -> dict[str, Any]:
+    counts = {"images": len(shown), "objects": sum(len(one.scores) for one in shown)}
+    return {"shown": shown, "score": score, "weights": weights.as_posix(), **counts}

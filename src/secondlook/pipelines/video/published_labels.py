@@ -1,0 +1,133 @@
+"""Labels of the rounds as MOD-UV's published code has them: a JSON file for each frame.
+
+`<split>/<segment>/<frame, six digits>.json` has parallel lists: `masks` as COCO run lengths, `boxes` as corners
+(x1, y1, x2, y2) in px of the masks and, except in the first labels (L0), `scores`. The corners of L0 are whole numbers
+and name the last column and row of the object; those of later rounds are where it ends.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from secondlook.base.errors import DataError
+from secondlook.io import files, jsonfile, rle
+from secondlook.pipelines.video.labels import Box, ClipLabels, Found, Frame, Rle, box_of, decode, folders_of
+
+_LISTS = {"masks", "boxes", "scores", "labels"}
+
+
+def read(folder: Path, clips: Sequence[ClipLabels], name: str) -> tuple[list[ClipLabels], set[Path]]:
+    """Return the labels of the frames of clips, as those of a round, and the files that were read.
+
+    Raises DataError for a frame without a file, which would else teach that it is empty, and for a broken file.
+    """
+    labelled, used = [], set[Path]()
+    for labels in clips:
+        found = []
+        for frame in labels.frames:
+            path = _file_of(folder, labels.clip, frame)
+            used.add(path)
+            found.append(_objects(path, frame, name))
+        labelled.append(replace(labels, found=found))
+    return labelled, used
+
+
+def write(folder: Path, clips: Sequence[ClipLabels]) -> int:
+    """Write a file for each frame of clips, and return their number.
+
+    Raises DataError where some objects have scores and others none.
+    """
+    scored = {one.score is not None for labels in clips for row in labels.found for one in row}
+    if len(scored) > 1:
+        raise DataError("some objects have scores and others none; export the labels of one round.")
+    count = 0
+    for labels in clips:
+        for frame, objects in zip(labels.frames, labels.found, strict=True):
+            place = folder.joinpath(*folders_of(labels.clip, frame)[-1], f"{frame.number:06d}.json")
+            files.write_text(place, json.dumps(_content(objects, frame, scored=scored == {True})))
+            count += 1
+    return count
+
+
+def _file_of(folder: Path, clip: str, frame: Frame) -> Path:
+    places = [folder.joinpath(*one, f"{frame.number:06d}.json") for one in folders_of(clip, frame)]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise DataError(
+            f"{' or '.join(map(str, places))}: no such file; list only frames that have labels (`frames --listed`)."
+        )
+    return path
+
+
+def _objects(path: Path, frame: Frame, name: str) -> list[Found]:
+    content = jsonfile.parse(path, jsonfile.read(path))
+    if not isinstance(content, dict) or not {"masks", "boxes"} <= set(content) <= _LISTS:
+        raise DataError(f"{path}: must hold the lists `masks`, `boxes` and, from the second round on, `scores` alone.")
+    lists = {key: value for key, value in content.items() if isinstance(value, list)}
+    if len(lists) < len(content) or len({len(value) for value in lists.values()}) > 1:
+        sizes = ", ".join(f"`{key}` {len(value)}" for key, value in lists.items())
+        raise DataError(f"{path}: the lists must be of the same length, not {sizes}.")
+    if any(one != 1 for one in lists.get("labels", ())):
+        raise DataError(f"{path}: `labels` must be 1, the only class; other classes cannot be read.")
+    scores = lists.get("scores", [None] * len(lists["masks"]))
+    rows = zip(lists["masks"], lists["boxes"], scores, strict=True)
+    return [_object(f"{path}: object {place}", row, frame, name) for place, row in enumerate(rows)]
+
+
+def _object(where: str, row: tuple[Any, Any, Any], frame: Frame, name: str) -> Found:
+    mask, corners, score = row
+    if not _is_mask(mask):
+        raise DataError(f"{where}: its mask must be COCO run lengths, text that adds up to its size.")
+    if not (isinstance(corners, list) and len(corners) == 4 and all(map(_is_number, corners))):
+        raise DataError(f"{where}: its box must be four numbers, x1, y1, x2 and y2.")
+    if score is not None and not (_is_number(score) and 0 <= score <= 1):
+        raise DataError(f"{where}: its score must be from 0 to 1.")
+    last = 1 if score is None else 0
+    left, top, right, bottom = corners
+    height, width = mask["size"]
+    box = _scaled((left, top, right + last - left, bottom + last - top), (frame.width / width, frame.height / height))
+    if min(box[2:]) < 0:
+        raise DataError(f"{where}: its box must be x1, y1, x2 and y2 with x1 <= x2 and y1 <= y2.")
+    return Found(box, {"size": [height, width], "counts": mask["counts"]}, score, name)
+
+
+def _scaled(box: Box, by: tuple[float, float]) -> Box:
+    x, y, w, h = box
+    return x * by[0], y * by[1], w * by[0], h * by[1]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_mask(mask: Any) -> bool:
+    if not isinstance(mask, Mapping) or not isinstance(mask.get("counts"), str):
+        return False
+    size = mask.get("size")
+    if not (isinstance(size, list) and len(size) == 2 and all(isinstance(one, int) and one > 0 for one in size)):
+        return False
+    return rle.fills(mask["counts"], size[0] * size[1])
+
+
+def _content(objects: Sequence[Found], frame: Frame, *, scored: bool) -> dict[str, list[Any]]:
+    masks: list[Rle] = [one.mask for one in objects]
+    if not scored:
+        return {"masks": masks, "boxes": [_last_pixels(one) for one in objects]}
+    boxes = [_corners(one, frame) for one in objects]
+    return {"masks": masks, "boxes": boxes, "scores": [one.score for one in objects]}
+
+
+def _last_pixels(one: Found) -> list[int]:
+    """Return the first and the last column and row of a mask, (x1, y1, x2, y2)."""
+    x, y, w, h = (int(side) for side in box_of(decode(one.mask)))
+    return [x, y, x + w - 1, y + h - 1]
+
+
+def _corners(one: Found, frame: Frame) -> list[float]:
+    """Return the box (x1, y1, x2, y2) in px of the mask."""
+    height, width = one.mask["size"]
+    x, y, w, h = _scaled(one.box_xywh, (width / frame.width, height / frame.height))
+    return [x, y, x + w, y + h]

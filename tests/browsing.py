@@ -1,0 +1,89 @@
+"""The review pages in headless Chromium: what the tests of them share."""
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from conftest import Command
+from make_records import Rows
+from make_results import Made, make_results
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as driver:
+        yield driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    context.set_default_timeout(10_000)
+    opened = context.new_page()
+    problems: list[str] = []
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on("request", lambda request: problems.extend(_foreign(request.url)))
+    yield opened
+    context.close()
+    assert problems == []
+
+
+def _foreign(address: str) -> list[str]:
+    return [] if address.startswith(("file:", "data:", "blob:", "http://127.0.0.1:")) else [f"asked for {address}"]
+
+
+def pages_of(secondlook: Command, folder: Path, objects: Rows, **other: Any) -> Made:
+    options = {"random_fraction": 0.0, "near_duplicate_bits": None, **other.pop("options", {})}
+    made = make_results(folder, objects, **other)
+    result = secondlook("review", made.results, "--options", json.dumps(options))
+    assert result.code == 0, result.err
+    return made
+
+
+def open_page(page: Page, made: Made, name: str = "batch-001") -> None:
+    """Open a page as `ann`."""
+    page.goto(f"file://{made.results}/review/{name}.html")
+    if not page.input_value("#reviewer"):
+        page.fill("#reviewer", "ann")
+        page.press("#reviewer", "Enter")
+
+
+def downloaded(page: Page) -> Rows:
+    with page.expect_download() as waiting:
+        page.click("#download")
+    text = Path(waiting.value.path()).read_text(encoding="utf-8")
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def labels(page: Page) -> dict[str, str]:
+    return {row["instance_id"]: row["label"] for row in downloaded(page)}
+
+
+def open_page_at(page: Page, address: str) -> None:
+    page.goto(address)
+    page.fill("#reviewer", "ann")
+    page.press("#reviewer", "Enter")
+
+
+HOSTILE = [
+    "</script><script>window.broken=1</script>",
+    '"><img src=x onerror="window.broken=1">',
+    "停止, 'stop' & {{ 7*7 }}",
+]
+OBJECTS: Rows = [
+    {"given": "stop", "label": "yield", "p": 0.6},
+    {"given": "stop", "label": "stop", "p": 0.85},
+    {"given": "turn", "label": "yield", "p": 0.8},
+    {"given": "yield", "label": "yield", "p": 0.95},
+]

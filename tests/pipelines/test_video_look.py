@@ -1,0 +1,152 @@
+"""`secondlook video look`: images, folders and clips with the objects of a detector drawn over them."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from conftest import Command, write_image
+from secondlook.config.video import DetectorOptions
+from secondlook.io import tensorfile
+from secondlook.pipelines.video import detector, overlay
+from secondlook.pipelines.video import labels as records
+from secondlook.pipelines.video.labels import Found, Frame, encode
+
+TINY = {
+    "backbone": "small", "start": "scratch", "channels": 16, "min_px": 64, "max_px": 128,
+    "anchors_px": [8, 16, 24, 32, 48], "proposals": 30, "detections": 5,
+}  # fmt: skip
+OPTIONS = ("--options", json.dumps(TINY), "--score", "0.1")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector with random weights, which sees objects everywhere."""
+    import torch
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("weights")
+    tensorfile.write(folder / "weights.safetensors", detector.build(DetectorOptions(**TINY)).state_dict())
+    return folder
+
+
+def film(path: Path, frames: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for number in range(frames):
+        video.write(np.full((48, 64, 3), 40 * number, np.uint8))
+    video.release()
+    return path
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    """Images, a folder with folders, two videos, and files that are neither."""
+    for name in ("one.png", "many/b.jpg", "many/a 1.png", "many/deep/er/7.jpg"):
+        write_image(tmp_path / name, width=80, height=60)
+    (tmp_path / "many/notes.txt").write_text("notes", encoding="utf-8")
+    film(tmp_path / "many/street.avi", 3)
+    film(tmp_path / "road.avi", 2)
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    return tmp_path
+
+
+SOURCES = [
+    pytest.param(["one.png"], {"images": [0]}, "", id="an image"),
+    pytest.param(["one.png", "broken.jpg"], {"images": [0]}, "broken.jpg", id="an image that cannot be read"),
+    pytest.param(
+        ["many"], {"many": [0, 1], "deep_er": [7], "street": [0, 1, 2]}, "", id="a folder, every file at any depth"
+    ),
+    pytest.param(["road.avi"], {"road": [0, 1]}, "", id="a clip, every frame"),
+    pytest.param(["road.avi", "one.png", "many/deep"], {"images": [0], "road": [0, 1], "er": [7]}, "", id="all kinds"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("names", "frames", "rejected"), SOURCES)
+def test_what_is_looked_at(
+    secondlook: Command, world: Path, weights: Path, names: list[str], frames: dict[str, Any], rejected: str
+) -> None:
+    given = ("--weights", weights, "--out", world / "out", *OPTIONS)
+    done = secondlook("video", "look", *(world / name for name in names), *given)
+    assert done.code == 0, done.err
+    clips = records.read(world / "out/boxes.json")
+    assert {one.clip: [frame.number for frame in one.frames] for one in clips} == frames
+    assert rejected in (world / "out/rejects.csv").read_text(encoding="utf-8")
+    page = (world / "out/look.html").read_text(encoding="utf-8")
+    shown = re.findall(r'img src="([^"]+)"', page)
+    assert len(shown) == sum(map(len, frames.values())) == len(list((world / "out/overlays").rglob("*.jpg")))
+    for address, (clip, place) in zip(
+        shown, [(one, at) for one in clips for at in range(len(one.frames))], strict=True
+    ):
+        drawn = cv2.imread(str(world / "out" / address.replace("%20", " ")))
+        assert drawn.shape[:2] == (clip.frames[place].height, clip.frames[place].width)
+    objects = [one for clip in clips for row in clip.found for one in row]
+    assert objects, "the random detector sees something"
+    assert all(one.score is not None and one.score > 0.1 and one.round == "final" for one in objects)
+
+
+@pytest.mark.parametrize(
+    ("names", "code", "why"),
+    [
+        pytest.param(["many/notes.txt"], 2, "is no image, no video and no folder", id="a text"),
+        pytest.param(["none"], 2, "is no image, no video and no folder", id="nothing"),
+        pytest.param(["broken.jpg"], 1, "none of the images can be read", id="only broken ones"),
+        pytest.param(["many", "other/many"], 2, "would both be the clip many", id="two folders of one name"),
+    ],
+)
+def test_what_cannot_be_looked_at(
+    secondlook: Command, world: Path, weights: Path, names: list[str], code: int, why: str
+) -> None:
+    write_image(world / "other/many/1.jpg")
+    given = ("--weights", weights, "--out", world / "out", *OPTIONS)
+    done = secondlook("video", "look", *(world / name for name in names), *given)
+    assert (done.code, why in done.err) == (code, True), done.err
+
+
+def test_looking_again_does_not_look_at_the_overlays(secondlook: Command, world: Path, weights: Path) -> None:
+    given = ("--weights", weights, "--out", world / "many/out", *OPTIONS)
+    before = []
+    for _ in range(2):
+        assert secondlook("video", "look", world / "many", *given).code == 0
+        before.append((world / "many/out/boxes.json").read_bytes())
+    assert before[0] == before[1]
+
+
+@pytest.mark.parametrize(
+    ("score", "written"), [pytest.param(0.87, True, id="a score"), pytest.param(None, False, id="no score, no text")]
+)
+def test_masks_boxes_and_scores_are_drawn(score: float | None, written: bool) -> None:
+    mask = np.zeros((120, 160), dtype=np.bool_)
+    mask[60:100, 40:90] = True
+    grey = np.full((120, 160, 3), 100, np.uint8)
+    drawn = overlay.draw(grey, Frame(0, "a.jpg", 160, 120), [Found((38, 58, 54, 44), encode(mask), score)])
+    colour = np.array(overlay.colour_of(0))
+    assert np.abs(drawn[80, 60] - (0.55 * 100 + 0.45 * colour)).max() <= 1, "inside the mask"
+    assert (drawn[70, 38] == colour).all(), "the box"
+    assert (drawn[110, 150] == 100).all(), "elsewhere"
+    assert ((drawn[40:57, 38:60] == 0).all(axis=2).any(), (grey == 100).all()) == (written, True)
+
+
+def test_the_page_shows_every_overlay_in_a_browser(
+    secondlook: Command, world: Path, weights: Path, tmp_path: Path
+) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("chromium is not installed")
+    given = ("--weights", weights, "--out", world / "out", *OPTIONS)
+    assert secondlook("video", "look", world / "many", *given).code == 0
+    page = world / "out/look.html"
+    script = "<script>onload=()=>document.title=[...document.images].map(i=>i.naturalWidth).join()</script>"
+    loaded = page.read_text(encoding="utf-8").replace(' loading="lazy"', "").replace("</body>", f"{script}</body>")
+    page.write_text(loaded, encoding="utf-8")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    done = subprocess.run([browser, *flags, page.as_uri()], capture_output=True, text=True, timeout=120)
+    title = re.search(r"<title>(.*?)</title>", done.stdout)
+    assert title is not None
+    assert sorted(title[1].split(",")) == ["64"] * 3 + ["80"] * 3

@@ -1,0 +1,358 @@
+"""The desk in headless Chromium with a real server: several people, kills, a full disk, and what counts down."""
+
+import csv
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from test_review import Served
+
+from browsing import CHROMIUM
+from conftest import Command
+from make_records import Rows
+from make_results import Made, make_results
+
+pytest_plugins = ["browsing"]
+LABELS = ["stop", "yield", "turn"]
+OBJECTS: Rows = [{"given": "stop", "label": LABELS[number % 3], "p": 0.5 + number / 200} for number in range(60)]
+
+
+class Office:
+    """A server of a results folder that can be killed and started again at its address."""
+
+    def __init__(self, made: Made, decisions: Path) -> None:
+        self.made, self.decisions = made, decisions
+        self.served = Served(made, decisions)
+        self.address = self.served.address
+
+    def kill(self) -> None:
+        self.served.process.kill()
+        self.served.process.communicate()
+
+    def restart(self) -> None:
+        self.served = Served(self.made, self.decisions)
+        assert self.served.address == self.address, "open pages go on"
+
+    def rows(self) -> Rows:
+        """Return every saved row."""
+        found: Rows = []
+        for path in sorted((self.decisions / "results").glob("*.csv")):
+            with path.open(encoding="utf-8", newline="") as file:
+                found += list(csv.DictReader(file))
+        return found
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    running = Office(make_results(tmp_path, OBJECTS), tmp_path / "decisions")
+    yield running
+    running.kill()
+
+
+def sit_down(page: Page, office: Office, view: str, name: str = "ann") -> None:
+    """Open a view of the desk as somebody."""
+    page.add_init_script(f"localStorage.setItem('secondlook:reviewer', '{name}')")
+    page.add_init_script("localStorage.setItem('secondlook:settings', '{\"size\": 160}')")  # few at a time
+    page.goto(f"{office.address}review.html#{view}")
+    page.wait_for_selector(".cell" if view in {"wall", "random"} else "#main[data-id]")
+
+
+def shown(page: Page) -> list[str]:
+    found: list[str] = page.eval_on_selector_all(".cell", "cells => cells.map((cell) => cell.dataset.id)")
+    return found
+
+
+def said(page: Page, text: str) -> None:
+    """Wait until the page says how saving goes."""
+    page.wait_for_function("(text) => document.getElementById('saved').textContent.startsWith(text)", arg=text)
+
+
+def all_saved(page: Page) -> None:
+    page.wait_for_function("!Outbox.count() && document.getElementById('saved').textContent === 'saved'")
+
+
+def next_screen(page: Page) -> None:
+    before = shown(page)[0]
+    page.keyboard.press("Enter")
+    page.wait_for_function("(before) => document.querySelector('.cell')?.dataset.id !== before", arg=before)
+
+
+def test_the_desk_asks_for_a_name_and_begins(office: Office, page: Page) -> None:
+    page.goto(office.address + "review.html#wall")
+    page.wait_for_selector("#need-name", state="visible")
+    assert page.evaluate("document.activeElement.id") == "reviewer"
+    page.keyboard.type("ann")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".cell")
+    assert page.inner_text("#asked").startswith("Are these all: ")
+
+
+def test_a_screen_of_the_wall_is_saved_as_rows(office: Office, page: Page) -> None:
+    sit_down(page, office, "wall")
+    first = shown(page)
+    page.keyboard.press("Space")
+    page.keyboard.press("x")
+    next_screen(page)
+    all_saved(page)
+    rows = {row["instance_id"]: row for row in office.rows()}
+    assert list(rows) == first
+    assert {row["view"] for row in rows.values()} == {"wall"}
+    assert {row["sample"] for row in rows.values()} == {"queue"}
+    assert [row["label"] for row in rows.values()].count("") == 1
+    page.keyboard.press("u")
+    page.wait_for_function("(id) => document.querySelector('.cell')?.dataset.id === id", arg=first[0])
+    all_saved(page)
+    assert Counter(row["note"] for row in office.rows()) == {"": len(first), "undone": len(first)}
+
+
+def test_what_somebody_undoes_stays_theirs(office: Office, browser: Browser, page: Page) -> None:
+    page.set_viewport_size({"width": 700, "height": 600})
+    sit_down(page, office, "wall")
+    first = shown(page)
+    next_screen(page)
+    page.keyboard.press("u")
+    page.wait_for_function("(id) => document.querySelector('.cell')?.dataset.id === id", arg=first[0])
+    all_saved(page)
+    other = browser.new_context()
+    bob = other.new_page()
+    sit_down(bob, office, "wall", "bob")
+    assert not set(shown(bob)) & set(first)
+    other.close()
+
+
+def test_the_bar_counts_what_all_have_decided(office: Office, page: Page) -> None:
+    sit_down(page, office, "single")
+    page.wait_for_selector("#desk", state="visible")
+    assert page.inner_text("#decided-all") == "0 of 60 decided"
+    assert "to people as it stands" in page.inner_text("#to-people")
+    assert page.inner_text("#countdown")
+    for _ in range(15):
+        before = page.get_attribute("#main", "data-id")
+        page.keyboard.press("Enter")
+        page.wait_for_function("(id) => document.getElementById('main').dataset.id !== id", arg=before)
+    page.wait_for_function("document.getElementById('decided-all').textContent === '15 of 60 decided'")
+    assert "ann 15" in page.inner_text("#people")
+    assert page.inner_text("#count") == "15 today"
+    assert len(office.rows()) == len({row["instance_id"] for row in office.rows()}) == 15
+
+
+def test_the_index_becomes_the_desk(office: Office, page: Page) -> None:
+    sit_down(page, office, "single")
+    page.goto(office.address)
+    page.wait_for_selector("#live", state="visible")
+    page.wait_for_selector("#walls a")
+    assert page.inner_text("#decided-all") == "0 of 60 decided"
+    assert "ann" in page.inner_text("#people")
+    name = page.inner_text("#walls a:first-child b")
+    page.click("#walls a:first-child")
+    page.wait_for_selector(".cell")
+    assert page.inner_text("#asked") == f"Are these all: {name}?"
+
+
+def test_on_disk_the_index_says_nothing_of_a_desk(secondlook: Command, tmp_path: Path, page: Page) -> None:
+    made = make_results(tmp_path, OBJECTS)
+    assert secondlook("review", made.results).code == 0
+    page.goto(f"file://{made.results}/review/index.html")
+    assert not page.is_visible("#live")
+
+
+VIEWS: list[Any] = [pytest.param("wall", id="wall"), pytest.param("random", id="random wall")]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_two_people_never_see_the_same_objects(office: Office, browser: Browser, page: Page, view: str) -> None:
+    page.set_viewport_size({"width": 700, "height": 600})
+    sit_down(page, office, view)
+    other = browser.new_context(viewport={"width": 700, "height": 600})
+    bob = other.new_page()
+    sit_down(bob, office, view, "bob")
+    assert shown(page)
+    assert not set(shown(page)) & set(shown(bob))
+    bob.wait_for_function("document.getElementById('people').textContent.includes('ann')")
+    left = set(shown(bob))
+    bob.goto("about:blank")
+    other.close()
+    seen = set(shown(page))
+    while not left <= seen:  # what somebody leaves is free for others
+        next_screen(page)
+        page.wait_for_selector(".cell")
+        seen |= set(shown(page))
+
+
+def test_the_random_wall_and_the_single_view_have_one_order_at_the_desk(office: Office, page: Page) -> None:
+    sit_down(page, office, "random")
+    on_wall = shown(page)
+    page.evaluate("location.hash = 'single-random'")
+    page.wait_for_selector("#main[data-id]")
+    one_by_one = []
+    for _ in on_wall[:25]:
+        page.wait_for_function("(seen) => !seen.includes(document.getElementById('main').dataset.id)", arg=one_by_one)
+        one_by_one.append(page.get_attribute("#main", "data-id"))
+        page.keyboard.press("Enter")
+    assert one_by_one == on_wall[:25]
+
+
+def test_nothing_is_lost_when_the_server_is_killed(office: Office, page: Page) -> None:
+    page.set_viewport_size({"width": 900, "height": 560})
+    sit_down(page, office, "wall")
+    first = shown(page)
+    office.kill()
+    page.keyboard.press("Enter")
+    said(page, f"not saved ({len(first)}): the server does not answer")
+    office.restart()
+    all_saved(page)
+    assert [row["instance_id"] for row in office.rows()] == first
+    page.wait_for_function(
+        "(id) => ![undefined, id].includes(document.querySelector('.cell')?.dataset.id)", arg=first[0]
+    )
+    next_screen(page)
+    all_saved(page)
+    assert len({row["instance_id"] for row in office.rows()}) == len(office.rows()) > len(first)
+
+
+def test_a_closed_tab_sends_what_it_had_not_saved_when_it_comes_back(office: Office, browser: Browser) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    sit_down(page, office, "wall")
+    first = shown(page)
+    office.kill()
+    page.keyboard.press("Enter")
+    said(page, f"not saved ({len(first)})")
+    page.close(run_before_unload=False)
+    office.restart()
+    again = context.new_page()
+    sit_down(again, office, "single")
+    all_saved(again)
+    context.close()
+    assert [row["instance_id"] for row in office.rows()] == first
+
+
+def test_whoever_closes_a_page_with_unsaved_decisions_is_warned(office: Office, page: Page) -> None:
+    sit_down(page, office, "wall")
+    office.kill()
+    page.keyboard.press("Enter")
+    said(page, "not saved")
+    kinds: list[str] = []
+
+    def warned(dialog: Any) -> None:
+        kinds.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", warned)
+    page.close(run_before_unload=True)
+    page.context.new_page().wait_for_timeout(500)
+    assert kinds == ["beforeunload"]
+
+
+def test_a_refused_row_does_not_hold_up_others(office: Office, page: Page) -> None:
+    sit_down(page, office, "single")
+    unknown = {"instance_id": "nobody knows it", "reviewer": "ann", "label": "", "note": "", "decided_at": "2026"}
+    page.evaluate("(row) => Outbox.put([row])", unknown)
+    said(page, "1 decision was refused by the server")
+    page.keyboard.press("Enter")
+    page.wait_for_function("!Outbox.count()")
+    assert len(office.rows()) == 1
+    with page.expect_download() as waiting:
+        page.click("#download")
+    assert "nobody knows it" in Path(waiting.value.path()).read_text(encoding="utf-8")
+
+
+class Person(threading.Thread):
+    """Somebody who works on walls in a browser of their own until nothing is left."""
+
+    def __init__(self, address: str, name: str, most: int) -> None:
+        super().__init__()
+        self.address, self.reviewer, self.most = address, name, most
+        self.decided: set[str] = set()
+        self.seated = threading.Event()
+        self.problem: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            with sync_playwright() as driver:
+                browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+                self._work(browser.new_context(viewport={"width": 800, "height": 600}))
+        except BaseException as error:
+            self.problem = error
+
+    def _work(self, context: BrowserContext) -> None:
+        page = context.new_page()
+        page.set_default_timeout(120_000)
+        page.add_init_script(f"localStorage.setItem('secondlook:reviewer', '{self.reviewer}')")
+        page.goto(self.address + "review.html#wall")
+        self.seated.set()
+        while len(self.decided) < self.most:
+            page.wait_for_selector(".cell")
+            page.keyboard.press("Enter")
+            page.wait_for_timeout(150)
+            self.decided = set(page.evaluate("Decisions.ids()"))
+        page.wait_for_function("!Outbox.count()")
+
+
+@pytest.mark.slow
+def test_four_people_at_once_while_the_server_is_killed_ten_times(
+    secondlook: Command, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    objects: Rows = [{"given": "stop", "label": LABELS[number % 3], "p": 0.5 + number / 9000} for number in range(4000)]
+    made = make_results(tmp_path, objects)
+    office = Office(made, tmp_path / "decisions")
+    request.addfinalizer(office.kill)
+    people = [Person(office.address, name, 500) for name in ("ann", "bob", "eve", "joe")]
+    for person in people:
+        person.start()
+    assert all(person.seated.wait(60) for person in people)
+    for kill in range(10):  # spread over the work
+        while sum(len(person.decided) for person in people) < 150 * kill and any(map(Person.is_alive, people)):
+            time.sleep(0.05)
+        office.kill()
+        time.sleep(0.3)
+        office.restart()
+    for person in people:
+        person.join(300)
+    assert [person.problem for person in people] == [None] * 4
+    decided = Counter(name for person in people for name in person.decided)
+    assert len(decided) >= 2000
+    assert set(decided.values()) == {1}, "nobody decided what another one did"
+    assert Counter(row["instance_id"] for row in office.rows()) == decided, "none lost, none twice"
+    _same_consensus(secondlook, tmp_path, made, office)
+
+
+def _same_consensus(secondlook: Command, tmp_path: Path, made: Made, office: Office) -> None:
+    """Merge the files of the desk, and the same decisions in one CSV; both give the same bytes."""
+    rows, one = office.rows(), tmp_path / "one.csv"
+    with one.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(sorted(rows, key=lambda row: row["instance_id"]))
+    votes = [made.results / "label" / name for name in ("sure", "bare")]
+    instances = ["--instances", made.results / "ingest" / "instances.parquet"]
+    found = []
+    for number, files in enumerate((sorted((office.decisions / "results").glob("*.csv")), [one])):
+        reviewed, consensus = tmp_path / str(number) / "reviewed.parquet", tmp_path / str(number) / "consensus.parquet"
+        told = [part for path in files for part in ("--apply", path)]
+        steps = (
+            ["review", *told, *instances, "--out", reviewed],
+            [
+                "consensus",
+                *(part for path in votes for part in ("--votes", path)),
+                *instances,
+                "--reviewed",
+                reviewed,
+                "--method",
+                "majority",
+                "--out",
+                consensus,
+            ],
+        )
+        for step in steps:
+            result = secondlook(*step)
+            assert result.code == 0, result.err
+        found.append((reviewed.read_bytes(), consensus.read_bytes()))
+    assert found[0] == found[1]
