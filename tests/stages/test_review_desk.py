@@ -233,6 +233,8 @@ def test_an_undone_decision_makes_the_object_open_again(tmp_path: Path) -> None:
     assert desk.merge()["decided"] == 3
     desk.decide("ann", cards[:1], "", note="undone")
     assert desk.merge()["decided"] == 2
+    assert desk.ids("bob") == [], "it is on her screen again"
+    desk.desk.release({"reviewer": "ann", "ids": desk.made.ids})
     assert desk.ids("bob") == [cards[0]["id"]]
 
 
@@ -249,6 +251,34 @@ def test_a_share_of_the_objects_is_shown_to_two_people(tmp_path: Path) -> None:
     desk.decide("bob", again)
     desk.merge()
     assert desk.ids("cy", count=60) == [], "two are enough"
+
+
+def test_walls_begin_with_what_a_second_person_is_to_see(tmp_path: Path) -> None:
+    desk = opened(tmp_path, doubtful(60), agreement=0.3, batch_size=20, **QUEUE_ONLY)
+    front = desk.ids("ann", count=60, front=True)
+    assert front == desk.made.ids[:20]
+    desk.decide("ann", cards := desk.claim("ann", count=40, holding=front))
+    desk.desk.release({"reviewer": "ann", "ids": front})
+    desk.merge()
+    chosen = [card["id"] for card in cards if records.content_fraction("agreement", card["id"]) < 0.3]
+    assert counted_first(desk, "bob") == len(chosen) + 20
+    assert counted_first(desk, "ann") == 20, "never to the same person"
+    again = desk.claim("bob", count=60, front=True)
+    assert [card["id"] for card in again] == [*chosen, *front]
+    desk.decide("bob", again[:2], "turn")
+    desk.desk.release({"reviewer": "bob", "ids": desk.made.ids})
+    desk.merge()
+    differ = {card["id"] for card in again[:2]}
+    assert counted_first(desk, "cy") == len(chosen) + 20
+    found = desk.claim("cy", count=60, front=True)
+    assert [card["reason"] for card in found[:2]] == ["people differ"] * 2
+    assert {card["id"] for card in found[:2]} == differ, "where people differ comes before second looks"
+    assert [card["id"] for card in found[len(chosen) :]] == front, "the rest of the front is the same for all"
+
+
+def counted_first(desk: InProcess, person: str) -> int:
+    """Return how many objects `state` says that walls show a person first."""
+    return sum(row["front"] for row in desk.desk.state(person)["classes"])
 
 
 STACKED = [{"p": 0.5 + number / 100, "track": "t" if number < 4 else None} for number in range(6)]

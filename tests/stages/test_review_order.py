@@ -14,7 +14,8 @@ from secondlook.config.stages import ReviewOptions
 from secondlook.io import records
 from secondlook.stages.review.desk.claims import LASTS_S, Claims
 from secondlook.stages.review.desk.decided import Decided
-from secondlook.stages.review.desk.handing import Dealer, Front, Hand, Wanted
+from secondlook.stages.review.desk.front import Front
+from secondlook.stages.review.desk.handing import Dealer, Hand, Wanted
 from secondlook.stages.review.desk.loaded import Loaded, load, matching_dataset
 from secondlook.stages.review.desk.merging import merge
 from secondlook.stats.guarantee import curve

@@ -14,7 +14,8 @@ from secondlook.io import records
 from secondlook.stages.review import decisions
 from secondlook.stages.review.desk.claims import Claims, Journal
 from secondlook.stages.review.desk.decided import Decided, as_decisions
-from secondlook.stages.review.desk.handing import Dealer, Front, Hand, Wanted, wanted_of
+from secondlook.stages.review.desk.front import Front
+from secondlook.stages.review.desk.handing import Dealer, Hand, Wanted, wanted_of
 from secondlook.stages.review.desk.loaded import Loaded, load, matching_dataset
 from secondlook.stages.review.desk.merging import Merged, merge
 from secondlook.stages.review.desk.saved import Row, Saved
@@ -180,13 +181,14 @@ class Desk:
 
     def state(self, person: str) -> dict[str, Any]:
         """Return how far the work is, and note that a person is there; nobody where the name is empty."""
+        person = person.strip()
         with self._lock:
-            if person.strip():
-                self.claims.hear(person.strip())
+            if person:
+                self.claims.hear(person)
             now = state_of(self.loaded, self.merged, self.decided, self.claims, person)
             return {
                 **now,
-                "classes": classes_of(self.loaded, self.merged, self.decided, self._dealer.front),
+                "classes": classes_of(self.loaded, self.merged, self.decided, self._dealer.front, person),
                 "merging": self.merging,
             }
 

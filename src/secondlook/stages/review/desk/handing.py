@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from secondlook.io import records
 from secondlook.stages.review.desk.claims import Claims
 from secondlook.stages.review.desk.decided import Decided
+from secondlook.stages.review.desk.front import Front, open_to
 from secondlook.stages.review.desk.loaded import Loaded, Rows
 from secondlook.stages.review.desk.merging import Merged, probability_of
 from secondlook.stages.review.queue import RANDOM
@@ -83,29 +84,12 @@ class Hand:
         held = [*claims.taken(wanted.person), *wanted.holding]
         self.blocked[[loaded.places[name] for name in held if name in loaded.places]] = True
 
-    def queue(self, front: "Front") -> Rows:
+    def queue(self, front: Front) -> Rows:
         """Return the open rows of the queue that pass the filters, in its order."""
-        rows = front.among(self._open()) if self.wanted.front else self._open()
+        queue = self.merged.queue[~self.blocked[self.merged.queue]]
+        rows = open_to(self.wanted.person, self.merged, self.decided, queue)
+        rows = front.among(rows, self.merged) if self.wanted.front else rows
         return np.asarray(rows[self._passes(rows)])
-
-    def _open(self) -> Rows:
-        rows = self.merged.queue[~self.blocked[self.merged.queue]]
-        looks, differ, again = self.decided.looks[rows], self.merged.differ[rows], self.merged.again[rows]
-        is_open = np.where(again, (looks == 1) & ~self.mine[rows], looks == 0) | differ
-        for place in np.flatnonzero(differ | self._changed(rows)):
-            is_open[place] &= not self._is_settled(int(rows[place]))
-        return np.asarray(rows[is_open])
-
-    def _changed(self, rows: Rows) -> NDArray[np.bool_]:
-        changed = np.zeros(len(self.loaded), dtype=np.bool_)
-        changed[[row for row, number in self.decided.changed.items() if number > self.merged.number]] = True
-        return np.asarray(changed[rows])
-
-    def _is_settled(self, row: int) -> bool:
-        """Tell whether this person has nothing to say on a row: it waits for the next merge, or they came last."""
-        if self.decided.changed.get(row, 0) > self.merged.number:
-            return not self.merged.again[row] or self.decided.looks[row] != 1
-        return not self.decided.may_look_again(self.wanted.person, self.names[row])
 
     def _passes(self, rows: Rows) -> NDArray[np.bool_]:
         wanted, label, given = self.wanted, self.loaded.label[rows], self.loaded.dataset.given[rows]
@@ -133,23 +117,6 @@ class Hand:
             and not self.blocked[row]
             and (self.names[row], labeler) not in self.decided.read.audits
         ]
-
-
-class Front:
-    """The part of the queue that walls show first: its next `size` open objects, then the next ones.
-
-    Without it a wall would go through a class down to what nobody doubts before the next class begins.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size, self._rows = size, np.zeros(0, dtype=np.int64)
-
-    def among(self, rows: Rows) -> Rows:
-        """Return the rows of the front among those that are open, in the order of the queue."""
-        here = rows[np.isin(rows, self._rows)]
-        if not len(here):
-            self._rows = here = rows[: self._size]
-        return here
 
 
 class Dealer:
