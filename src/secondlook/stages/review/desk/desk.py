@@ -12,7 +12,7 @@ from secondlook.base import progress
 from secondlook.config.stages import ReviewOptions
 from secondlook.io import records
 from secondlook.stages.review import decisions
-from secondlook.stages.review.desk.claims import Claims, Journal
+from secondlook.stages.review.desk.claims import Claims, Journal, holder_of
 from secondlook.stages.review.desk.decided import Decided, as_decisions
 from secondlook.stages.review.desk.front import Front
 from secondlook.stages.review.desk.handing import Dealer, Hand, Wanted, wanted_of
@@ -140,20 +140,17 @@ class Desk:
         for row in rows:
             self.decided.take(row, self.decided.check(row))
             person, name = row["reviewer"].strip(), row["instance_id"]
-            if row["note"] != UNDONE:
-                self.claims.release(person, [name])
-            elif self.claims.holder(name) is None:  # it is on their screen again
-                self.claims.claim(person, [name])
+            (self.claims.undone if row["note"] == UNDONE else self.claims.decided)(person, name)
 
     def claim(self, told: Mapping[str, Any]) -> dict[str, Any]:
         """Return the next objects for a person; raises ValueError for a claim that is none."""
         wanted = wanted_of(told, self.loaded.objects.classes)
         with self._lock:
-            self.claims.claim(wanted.person, self._claimed_again(wanted))
+            self.claims.claim(wanted.holder, self._claimed_again(wanted))
             handed = self._dealer.deal(Hand(self.loaded, self.merged, self.decided, self.claims, wanted))
             names = handed.table["instance_id"].tolist()
             known = handed.table[handed.table["sample"] == records.AUDIT]
-            self.claims.claim(wanted.person, names, dict(zip(known["instance_id"], known["proposal"], strict=True)))
+            self.claims.claim(wanted.holder, names, dict(zip(known["instance_id"], known["proposal"], strict=True)))
             queued = handed.table["sample"] == "queue"
             others = {
                 name: self.merged.others(int(row))
@@ -171,20 +168,20 @@ class Desk:
         return [name for name in open_ if self.claims.holder(name) is None]
 
     def release(self, told: Mapping[str, Any]) -> dict[str, Any]:
-        """Take objects back from a person; raises ValueError where it is not said from whom or which."""
-        person, names = told.get("reviewer"), told.get("ids")
-        if not isinstance(person, str) or not isinstance(names, list) or not all(isinstance(one, str) for one in names):
-            raise ValueError("`reviewer` is a name and `ids` a list of ids")
+        """Take objects back from a tab of a person; raises ValueError where it is not said from whom or which."""
+        holder, names = holder_of(told), told.get("ids")
+        if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+            raise ValueError("`ids` is a list of ids")
         with self._lock:
-            self.claims.release(person.strip(), names)
+            self.claims.release(holder, names)
         return {}
 
-    def state(self, person: str) -> dict[str, Any]:
+    def state(self, person: str, tab: str = "") -> dict[str, Any]:
         """Return how far the work is, and note that a person is there; nobody where the name is empty."""
         person = person.strip()
         with self._lock:
             if person:
-                self.claims.hear(person)
+                self.claims.hear(holder_of({"reviewer": person, "tab": tab}))
             now = state_of(self.loaded, self.merged, self.decided, self.claims, person)
             return {
                 **now,

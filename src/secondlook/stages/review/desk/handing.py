@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from secondlook.io import records
-from secondlook.stages.review.desk.claims import Claims
+from secondlook.stages.review.desk.claims import Claims, Holder, holder_of
 from secondlook.stages.review.desk.decided import Decided
 from secondlook.stages.review.desk.front import Front, open_to
 from secondlook.stages.review.desk.loaded import Loaded, Rows
@@ -25,11 +25,11 @@ _COLUMNS = ["instance_id", "sample", "probability", "benefit", "reason", "propos
 class Wanted:
     """What a person asks for: `count` objects of a part; the filters are those of a wall and choose in the queue.
 
-    `label` is the proposed class. `front` asks only for what walls show first, see `Front`. `holding` are the objects
-    that are still on the screen.
+    `holder` is the person and the tab, `label` the proposed class. `front` asks only for what walls show first, see
+    `Front`. `holding` are the objects that are still on the screen.
     """
 
-    person: str
+    holder: Holder
     part: str
     label: str | None
     only: str | None
@@ -38,12 +38,15 @@ class Wanted:
     count: int
     holding: tuple[str, ...]
 
+    @property
+    def person(self) -> str:
+        """Who asks, in whichever tab."""
+        return self.holder.person
+
 
 def wanted_of(told: Mapping[str, Any], classes: Sequence[str]) -> Wanted:
     """Return a claim as it was sent; raises ValueError with a sentence for one that is none."""
-    person, holding = told.get("reviewer"), told.get("holding") or []
-    if not isinstance(person, str) or not person.strip():
-        raise ValueError("a claim needs the name of a reviewer")
+    one, holding = holder_of(told), told.get("holding") or []
     if told.get("part") not in PARTS or told.get("only") not in FILTERS:
         raise ValueError(f"`part` is one of {', '.join(PARTS)}; `only` is contradicted, confirmed or null")
     if told.get("class") is not None and told["class"] not in classes:
@@ -54,7 +57,7 @@ def wanted_of(told: Mapping[str, Any], classes: Sequence[str]) -> Wanted:
     if not isinstance(holding, list) or not all(isinstance(name, str) for name in holding):
         raise ValueError("`holding` is a list of ids")
     filters = (told.get("class"), told.get("only"), below, bool(told.get("front")))
-    return Wanted(person.strip(), told["part"], *filters, count, tuple(holding))
+    return Wanted(one, told["part"], *filters, count, tuple(holding))
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Hand:
         self.names = merged.objects.table["instance_id"].to_numpy()
         self.mine = decided.by(wanted.person)
         self.blocked = np.zeros(len(loaded), dtype=np.bool_)
-        held = [*claims.taken(wanted.person), *wanted.holding]
+        held = [*claims.taken(wanted.holder), *wanted.holding]
         self.blocked[[loaded.places[name] for name in held if name in loaded.places]] = True
 
     def queue(self, front: Front) -> Rows:
