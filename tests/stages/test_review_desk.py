@@ -555,6 +555,29 @@ def test_what_the_single_view_and_walls_are_shown(shop: Served) -> None:
     assert (image.status_code, image.headers["Content-Type"], image.content[:2]) == (200, "image/jpeg", b"\xff\xd8")
 
 
+@pytest.mark.parametrize("spoil", [pytest.param(None, id="gone"), pytest.param(b"PAR1", id="broken")])
+def test_a_missing_shard_costs_its_crops_and_votes_only(
+    tmp_path: Path, spoil: bytes | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = make_results(tmp_path, doubtful(3))
+    desk = InProcess(made, tmp_path / "decisions", **QUEUE_ONLY)
+    shards = [made.results / "crop" / "00000.parquet", made.results / "label" / "sure" / "00000.parquet"]
+    whole = [path.read_bytes() for path in shards]
+    for path in shards:
+        path.unlink() if spoil is None else path.write_bytes(spoil)
+    for _ in range(2):
+        assert desk.desk.thumbnails(made.ids) == dict.fromkeys(made.ids)
+        look = desk.desk.look("o0000")
+    assert [vote["status"] for vote in look["votes"]] == ["answered", "no vote"]
+    assert look["context"] is not None or look["image"] is not None
+    said = capsys.readouterr().err
+    assert [said.count(str(path)) for path in shards] == [1, 1], "once each"
+    assert said.count("people may go on") == 2
+    for path, content in zip(shards, whole, strict=True):
+        path.write_bytes(content)
+    assert all(desk.desk.thumbnails(made.ids).values()), "it may come back"
+
+
 def test_files_of_pages_come_from_the_server_too(shop: Served) -> None:
     page = requests.get(shop.address + "batch-001.html", timeout=10)
     part = requests.get(shop.address + "batch-001/thumbnails-000.js", timeout=10)

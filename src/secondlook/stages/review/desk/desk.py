@@ -18,11 +18,12 @@ from secondlook.stages.review.desk.front import Front
 from secondlook.stages.review.desk.handing import Dealer, Hand, Wanted, wanted_of
 from secondlook.stages.review.desk.loaded import Loaded, load, matching_dataset
 from secondlook.stages.review.desk.merging import Merged, merge
+from secondlook.stages.review.desk.partial import PartlyShown
 from secondlook.stages.review.desk.saved import Row, Saved
 from secondlook.stages.review.desk.state import classes_of, state_of
 from secondlook.stages.review.matching import read_dataset
 from secondlook.stages.review.reading import UNDONE
-from secondlook.stages.review.shown import Card, Shown
+from secondlook.stages.review.shown import Card
 
 CLAIMS = "desk-claims.jsonl"
 MOST_THUMBNAILS = 300
@@ -36,7 +37,7 @@ class Desk:
     ) -> None:
         self.clock = clock
         self.loaded: Loaded = load(results, folder, options)
-        self.shown = Shown(results, self.loaded.objects, options)
+        self.shown = PartlyShown(results, self.loaded.objects, options)
         self.saved, self._journal = Saved(folder), Journal(folder / CLAIMS)
         self.claims, self._dealer = Claims(clock, self._journal.write), Dealer(Front(options.batch_size))
         self.decided = self._read_decisions()
