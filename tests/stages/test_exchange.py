@@ -834,10 +834,19 @@ def test_what_was_handed_over_must_be_known(secondlook: Command, tmp_path: Path)
         (["import-from", "cvat", "f", "--results", "r", "--out", "o", "--reviewer", " "], "the name is empty"),
         (["export-to", "cvat", "r", "--out", "o", "--url", "http://127.0.0.1"], "--url and --project go together"),
         (["export-to", "cvat", "r", "--out", "o", "--project", "signs"], "--url and --project go together"),
+        (["export-to", "cvat", "r", "--out", "o", "--all", "--queue", "q"], "--all and --queue: all objects go out"),
         (["export-to", "voc", "r", "--out", "o"], "voc"),
         (["results", "export-to"], "unexpected extra argument"),
     ],
-    ids=["no file", "no name", "no project", "no server", "another format", "a command after the results"],
+    ids=[
+        "no file",
+        "no name",
+        "no project",
+        "no server",
+        "all and some",
+        "another format",
+        "a command after the results",
+    ],
 )
 def test_the_command_line_is_checked(secondlook: Command, arguments: list[str], sentence: str) -> None:
     result = secondlook("review", *arguments)
