@@ -610,11 +610,29 @@ BAD_POSTS: list[Any] = [
     pytest.param("claim", {"part": "queue"}, "`reviewer` is missing", id="nobody claims"),
     pytest.param("claim", {"reviewer": "ann", "part": "all"}, "`part` is one of", id="an unknown part"),
     pytest.param("claim", {"reviewer": "ann", "part": "queue", "class": "tree"}, "`tree` is no class", id="no class"),
-    pytest.param("claim", {"reviewer": "ann", "part": "queue", "count": 10**6}, "at most", id="more than a screen"),
+    pytest.param(
+        "claim", {"reviewer": "ann", "part": "queue", "count": 10**6}, "`count` is a whole", id="more than a screen"
+    ),
+    pytest.param("claim", {"reviewer": "ann", "part": "queue", "count": -1}, "`count` is a whole", id="less than none"),
+    pytest.param("claim", {"reviewer": "ann", "part": "queue", "below": "x"}, "`below` is a number", id="below text"),
+    pytest.param("claim", {"reviewer": "ann", "part": "queue", "only": "x"}, "`only` is contra", id="no such filter"),
+    pytest.param("claim", {"reviewer": "a" * 41, "part": "queue"}, "has 41 letters; a name has at most 40", id="long"),
     pytest.param("claim", {"reviewer": "ann", "part": "queue", "tab": "x" * 99}, "`tab` is at most", id="a long tab"),
     pytest.param("claim", [1], "a mapping is needed", id="a list"),
     pytest.param("release", {"reviewer": "ann"}, "a list of ids", id="releases nothing"),
     pytest.param("decisions", {"instance_id": "x", "reviewer": "ann"}, "x: is no object", id="an unknown object"),
+    pytest.param(
+        "decisions",
+        {"instance_id": "o0001", "reviewer": "ann" * 1000, "label": "stop"},
+        "has 3000 letters",
+        id="a decision with a long name",
+    ),
+    pytest.param(
+        "decisions",
+        {"instance_id": "o0001", "reviewer": "ann", "label": "stop", "decided_at": "2999-01-01T00:00:00.000Z"},
+        "ahead of the clock here",
+        id="in another century",
+    ),
     pytest.param(
         "decisions", {"instance_id": "o0001", "reviewer": "ann", "label": "tree"}, "not a class", id="an unknown class"
     ),
@@ -632,7 +650,17 @@ def test_bad_posts_get_a_sentence_and_nothing_is_saved(shop: Served, name: str, 
     answer = shop.answer(told, name)
     assert answer.status_code == 400
     assert says in answer.json()["error"]
+    wrong = [name for name in ("part", "only", "below", "count", "holding", "tab") if f"`{name}`" in answer.text]
+    assert len(wrong) < 2, "only what is wrong is named"
     assert not [*shop.decisions.glob("*/ann*.csv")]
+
+
+def test_a_clock_may_be_a_day_ahead(tmp_path: Path) -> None:
+    desk = opened(tmp_path, doubtful(3), **QUEUE_ONLY)
+    (card,) = desk.claim("ann", count=1)
+    with pytest.raises(ValueError, match="ahead of the clock here"):
+        desk.desk.decide([row_of(card, "stop", "ann", "2027-01-16T08:00:01.000Z")])
+    assert desk.desk.decide([row_of(card, "stop", "ann", "2027-01-16T07:59:59.999Z")]) == 1
 
 
 def test_state_counts_what_is_decided_by_whom(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from secondlook.base import progress
 from secondlook.base.errors import DataError
 from secondlook.io import files
+from secondlook.stages.review.desk.saved import LONGEST_NAME
 
 LASTS_S = 600.0
 LONGEST_TAB = 40  # letters of the name of a tab
@@ -35,6 +36,8 @@ def holder_of(told: Mapping[str, Any]) -> Holder:
     person, tab = told.get("reviewer"), told.get("tab") or ""
     if not isinstance(person, str) or not person.strip():
         raise ValueError("`reviewer` is missing: a name is needed here")
+    if len(person.strip()) > LONGEST_NAME:
+        raise ValueError(f"`reviewer` has {len(person.strip())} letters; a name has at most {LONGEST_NAME}")
     if not isinstance(tab, str) or len(tab) > LONGEST_TAB:
         raise ValueError(f"`tab` is at most {LONGEST_TAB} letters")
     return Holder(person.strip(), tab)

@@ -27,6 +27,7 @@ from secondlook.stages.review.shown import Card
 
 CLAIMS = "desk-claims.jsonl"
 MOST_THUMBNAILS = 300
+_AHEAD_S = 86400.0  # that a decision may be ahead of the clock here
 
 
 class Desk:
@@ -131,6 +132,12 @@ class Desk:
         return len(rows)
 
     def _require(self, row: Row) -> None:
+        """Raise ValueError for a row that counts for nothing, or that no later one could replace."""
+        most = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self.clock() + _AHEAD_S))
+        if row["decided_at"] > most:  # as text: so the latest is found
+            raise ValueError(
+                f"`decided_at` is {row['decided_at']}, ahead of the clock here; set the clock of the browser"
+            )
         if row["instance_id"] not in self.loaded.places:
             raise ValueError(f"{row['instance_id']}: is no object of this dataset")
         reason = self.decided.check(row).reason
@@ -226,4 +233,5 @@ def _cells(told: Any) -> dict[str, str]:
     """Return a decision as it is read from a file; raises ValueError for one that cannot be written."""
     if not isinstance(told, dict) or not told.get("instance_id") or not str(told.get("reviewer") or "").strip():
         raise ValueError("a decision is a mapping with an `instance_id` and a `reviewer`")
+    holder_of({"reviewer": str(told["reviewer"])})
     return decisions.to_cells(told)

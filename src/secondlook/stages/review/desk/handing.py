@@ -47,13 +47,17 @@ class Wanted:
 def wanted_of(told: Mapping[str, Any], classes: Sequence[str]) -> Wanted:
     """Return a claim as it was sent; raises ValueError with a sentence for one that is none."""
     one, holding = holder_of(told), told.get("holding") or []
-    if told.get("part") not in PARTS or told.get("only") not in FILTERS:
-        raise ValueError(f"`part` is one of {', '.join(PARTS)}; `only` is contradicted, confirmed or null")
+    if told.get("part") not in PARTS:
+        raise ValueError(f"`part` is one of {', '.join(PARTS)}")
+    if told.get("only") not in FILTERS:
+        raise ValueError("`only` is contradicted, confirmed or null")
     if told.get("class") is not None and told["class"] not in classes:
         raise ValueError(f"`{told['class']}` is no class of this dataset")
     below, count = told.get("below"), told.get("count", 1)
-    if not isinstance(below, int | float | None) or not isinstance(count, int) or not 0 <= count <= MOST:
-        raise ValueError(f"`below` is a number or null, `count` at most {MOST}")
+    if not isinstance(below, int | float | None):
+        raise ValueError("`below` is a number or null")
+    if not isinstance(count, int) or not 0 <= count <= MOST:
+        raise ValueError(f"`count` is a whole number from 0 to {MOST}")
     if not isinstance(holding, list) or not all(isinstance(name, str) for name in holding):
         raise ValueError("`holding` is a list of ids")
     filters = (told.get("class"), told.get("only"), below, bool(told.get("front")))
