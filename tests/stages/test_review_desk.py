@@ -767,8 +767,9 @@ def test_a_full_disk_saves_all_rows_of_a_list_or_none(tmp_path: Path, small_disk
 
 @pytest.mark.parametrize(
     ("objects", "kills"),
-    [pytest.param(80, 2, id="small"), pytest.param(2000, 10, id="large", marks=pytest.mark.slow)],
+    [pytest.param(80, 2, id="small"), pytest.param(2000, 10, id="large")],
 )
+@pytest.mark.slow
 def test_a_killed_server_loses_no_decision_and_repeats_none(
     secondlook: Command, tmp_path: Path, objects: int, kills: int
 ) -> None:
