@@ -184,6 +184,29 @@ def test_two_people_never_see_the_same_objects(office: Office, browser: Browser,
         seen |= set(shown(page))
 
 
+def test_two_tabs_of_one_person_show_other_objects(office: Office, page: Page) -> None:
+    page.set_viewport_size({"width": 700, "height": 600})
+    sit_down(page, office, "wall")
+    first, copied = shown(page), page.evaluate("JSON.stringify(Object.entries(sessionStorage))")
+    other = page.context.new_page()
+    other.set_viewport_size({"width": 700, "height": 600})
+    duplicate = (
+        f"if (!window.name) for (const [key, text] of {copied}) sessionStorage.setItem(key, text); window.name = 'two'"
+    )
+    other.add_init_script(duplicate)  # as a browser does where a tab is duplicated
+    sit_down(other, office, "wall")
+    second = shown(other)
+    assert first
+    assert not set(first) & set(second)
+    other.reload()
+    other.wait_for_selector(".cell")
+    assert shown(other) == second, "a page that is loaded again is the same tab"
+    other.close()
+    answer = office.served.claim("bob", count=200)
+    assert not set(first) & {card["id"] for card in answer}, "what the first tab shows is still its own"
+    assert page.evaluate("sessionStorage.length") == 0, "nothing that a duplicate of this tab could copy"
+
+
 def test_the_random_wall_and_the_single_view_have_one_order_at_the_desk(office: Office, page: Page) -> None:
     sit_down(page, office, "random")
     on_wall = shown(page)
