@@ -15,6 +15,7 @@ from conftest import Command
 from make_records import Rows
 from make_results import Made, make_results
 
+HURRY = "addEventListener('DOMContentLoaded', () => { if (typeof Pace !== 'undefined') Pace.least_ms = 0; });"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -28,6 +29,19 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
+    """Yield a page on which tests may decide faster than people can look."""
+    for opened in _opened(browser):
+        opened.context.add_init_script(HURRY)
+        yield opened
+
+
+@pytest.fixture
+def unhurried(browser: Browser) -> Iterator[Page]:
+    """Yield a page as people have it."""
+    yield from _opened(browser)
+
+
+def _opened(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
     context.set_default_timeout(10_000)
     opened = context.new_page()

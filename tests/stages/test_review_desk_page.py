@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from test_review import Served
 
-from browsing import CHROMIUM
+from browsing import CHROMIUM, HURRY
 from conftest import Command
 from make_records import Rows
 from make_results import Made, make_results
@@ -56,6 +56,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
 
 def sit_down(page: Page, office: Office, view: str, name: str = "ann") -> None:
     """Open a view of the desk as somebody."""
+    page.add_init_script(HURRY)
     page.add_init_script(f"localStorage.setItem('secondlook:reviewer', '{name}')")
     page.add_init_script("localStorage.setItem('secondlook:settings', '{\"size\": 160}')")  # few at a time
     page.goto(f"{office.address}review.html#{view}")

@@ -93,6 +93,17 @@ MARKS: list[Any] = [
     pytest.param(["Space", "ArrowRight", "Space", "ArrowLeft", "Space"], {1}, id="a mark is taken away"),
     pytest.param(["Space", "End", "Space", "Escape"], set(), id="all marks are taken away"),
     pytest.param(["Shift+End"], set(range(12)), id="to the end"),
+    pytest.param(["Shift+ArrowRight", "Shift+ArrowRight", "Shift+ArrowLeft"], {0, 1}, id="a range that shrinks"),
+    pytest.param(["End", "Shift+ArrowLeft", "Shift+ArrowRight"], {11}, id="a range that shrinks to its beginning"),
+    pytest.param(
+        ["ArrowRight", "Space", "ArrowLeft", "Shift+ArrowRight", "Shift+ArrowLeft"],
+        {0, 1},
+        id="a range that shrinks leaves what was marked before",
+    ),
+    pytest.param(["Shift+ArrowRight", "2", "Shift+ArrowLeft"], {0, 1}, id="a range with a class does not shrink"),
+    pytest.param(["2"], set(), id="no class for what nobody has pointed at"),
+    pytest.param(["Space", "1"], set(), id="the proposed class takes the mark away"),
+    pytest.param(["ArrowRight", "2"], {1}, id="a class for the cell that was pointed at"),
 ]
 
 
@@ -117,6 +128,58 @@ def test_marks_by_mouse(secondlook: Command, tmp_path: Path, page: Page) -> None
     assert page.is_visible("#crop")
     page.keyboard.press("Escape")
     assert len(page.query_selector_all(".cell.marked")) == 3, "the screen has waited with its marks"
+
+
+def test_a_range_by_mouse_shrinks(secondlook: Command, tmp_path: Path, page: Page) -> None:
+    open_wall(page, pages_of(secondlook, tmp_path, STOPS))
+    page.click("#cell-3")
+    page.click("#cell-9", modifiers=["Shift"])
+    page.click("#cell-5", modifiers=["Shift"])
+    assert page.eval_on_selector_all(".marked", "cells => cells.map((cell) => cell.id)") == [
+        "cell-3",
+        "cell-4",
+        "cell-5",
+    ]
+
+
+def marks(page: Page) -> list[str]:
+    """Return the words on the marked cells, in their order."""
+    found: list[str] = page.eval_on_selector_all(".mark", "all => all.map((one) => one.textContent)")
+    return found
+
+
+def test_another_class_replaces_the_last_one_on_all_that_got_it(
+    secondlook: Command, tmp_path: Path, page: Page
+) -> None:
+    open_wall(page, pages_of(secondlook, tmp_path, STOPS))
+    press(page, "3")
+    assert page.inner_text("#message") == "Mark what is wrong first, then choose its class."
+    press(page, "Space", "ArrowRight", "Space", "ArrowRight", "Space", "2")
+    assert page.inner_text("#message") == "3 objects: yield."
+    assert marks(page) == ["✗ yield"] * 3
+    press(page, "1")  # the proposed class: these are right after all
+    assert marks(page) == []
+    press(page, "3")
+    assert marks(page) == ["✗ turn"] * 3
+    press(page, "ArrowRight", "ArrowLeft", "x")
+    assert marks(page) == ["✗ turn", "✗ turn", "? cannot tell"], "whoever has moved means one cell"
+
+
+def test_marks_stay_when_people_look_elsewhere(secondlook: Command, tmp_path: Path, page: Page) -> None:
+    open_wall(page, pages_of(secondlook, tmp_path, [*STOPS] * 5))
+    page.wait_for_timeout(300)
+    count = len(shown(page))
+    press(page, "Space", "2", "End", "Space")
+    page.fill("#size", "320")
+    page.wait_for_function("(count) => document.querySelectorAll('.cell').length < count", arg=count)
+    assert marks(page) == ["✗ yield"]
+    page.fill("#size", "104")
+    page.wait_for_function("document.querySelectorAll('.mark').length === 2")
+    page.click("nav.tabs a >> text=One by one")
+    page.wait_for_selector("#crop")
+    page.click("nav.tabs a >> text=Wall >> nth=0")
+    page.wait_for_selector(".cell")
+    assert marks(page) == ["✗ yield", "✗ ?"]
 
 
 def test_arrows_move_by_rows(secondlook: Command, tmp_path: Path, page: Page) -> None:

@@ -38,6 +38,10 @@ const App = (() => {
   const at = (hash) => {
     const [name, ...rest] = hash.split("=");
     history.replaceState(null, "", `#${name}${rest.length ? `=${encodeURIComponent(rest.join("="))}` : ""}`);
+    for (const tab of document.querySelectorAll("nav.tabs a")) {
+      if (tab.hash === `#${name}`) tab.setAttribute("aria-current", "page");
+      else tab.removeAttribute("aria-current");
+    }
   };
 
   const go = (hash) => { at(hash); route(); };
@@ -56,7 +60,14 @@ const App = (() => {
 
   const visit = (cards, back) => {
     open("single");
-    Single.start("visit", cards, (left) => { Single.released(); open("wall"); back(left); });
+    Single.start("visit", cards, (left) => { Single.released(); open("wall"); Pace.came(); back(left); });
+  };
+
+  const undoScreen = () => { // a screen comes back on its wall
+    const visited = Single.visited();
+    Single.released();
+    open("wall");
+    Wall.undo(visited);
   };
 
   const parse = () => {
@@ -67,10 +78,7 @@ const App = (() => {
 
   const route = () => {
     const { name, label } = parse(), wall = name === "wall" || name === "random";
-    for (const tab of document.querySelectorAll("nav.tabs a")) {
-      if (tab.hash === `#${name}`) tab.setAttribute("aria-current", "page");
-      else tab.removeAttribute("aria-current");
-    }
+    at(label === null ? name : `${name}=${label}`);
     open(wall ? "wall" : "single");
     Wall.clear();
     Single.released();
@@ -89,8 +97,11 @@ const App = (() => {
     return Boolean(event.target.closest("button, a, summary")) && (event.key === "Enter" || event.key === " ");
   };
 
+  const MAY_BE_HELD = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "[", "]"]); // they only move and zoom
+
   const onKey = (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || find("help").open || isNative(event)) return;
+    if (event.repeat && !MAY_BE_HELD.has(event.key)) { event.preventDefault(); return; }
     if (event.key === "?") find("help").showModal();
     else if (!views[view].key(event)) return;
     event.preventDefault();
@@ -103,7 +114,7 @@ const App = (() => {
   const begin = () => {
     if (token) Server.open(token, Person.name);
     if (token) Outbox.open(`${data.task}:${data.key}`, token, drawSaved);
-    Decisions.open(data, token);
+    Decisions.open(data, token, () => { progress(); views[view].refresh(); });
     Classes.begin(data);
     Disk.open(data);
     Single.begin(data, source);
@@ -121,6 +132,6 @@ const App = (() => {
     route();
   };
 
-  return { begin, say, fail, person, kept, progress, at, go, visit };
+  return { begin, say, fail, person, kept, progress, at, go, visit, undoScreen };
 })();
 App.begin();

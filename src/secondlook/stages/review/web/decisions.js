@@ -1,7 +1,8 @@
 // The decisions on the objects that this page has shown: taking, undoing, sending and downloading them.
 const Decisions = (() => {
   const MOST_LATELY = 400;
-  let data = null, token = "", state = { said: {}, order: [] }, screens = 0;
+  let data = null, token = "", state = { said: {}, order: [] };
+  let stored = "", changes = []; // what stood in the browser when it was read last, and what could not be stored since
   const cards = new Map(); // id -> card
 
   const isDesk = () => data.name === "desk";
@@ -9,13 +10,42 @@ const Decisions = (() => {
   const ids = () => [...state.order];
   const count = () => state.order.length;
 
-  const open = (page, secret) => {
+  const open = (page, secret, changed) => { // changed: for when another tab of this page has decided
     data = page;
     token = secret;
-    if (!isDesk()) state = Store.open(data.key);
     know(data.cards);
-    screens = state.order.reduce((most, id) => Math.max(most, (state.said[id] || {}).screen || 0), 0);
+    if (isDesk()) return;
+    refresh();
+    Store.follow(data.key, () => { if (refresh()) changed(); });
   };
+
+  const apply = ({ gone, decided }) => { // gone: ids; decided: [id, decision]
+    const now = new Set([...gone, ...decided.map(([id]) => id)]);
+    for (const id of gone) delete state.said[id];
+    for (const [id, decision] of decided) state.said[id] = decision;
+    state.order = state.order.filter((id) => !now.has(id)).concat(decided.map(([id]) => id));
+  };
+
+  const refresh = () => { // other tabs of this page decide, too; says whether something has changed
+    const text = Store.text(data.key), read = text && text !== stored ? Store.parsed(text) : null;
+    if (!read || !read.said) return false;
+    stored = text;
+    state = read;
+    changes.forEach(apply);
+    return true;
+  };
+
+  const change = (one) => { // the change is made on what is stored now
+    if (!isDesk()) refresh();
+    apply(one);
+    if (isDesk()) return true; // the outbox keeps what is not saved yet
+    const text = JSON.stringify(state), isStored = Store.put(data.key, text);
+    changes = isStored ? [] : [...changes, one];
+    if (isStored) stored = text;
+    return isStored;
+  };
+
+  const newest = () => state.order.reduce((most, id) => Math.max(most, state.said[id].screen || 0), 0);
 
   const know = (more) => { for (const card of more) cards.set(card.id, card); };
 
@@ -27,39 +57,32 @@ const Decisions = (() => {
     view: decision.view ?? "", seconds: decision.seconds ?? "",
   });
 
-  const keep = (rows) => { // at the desk the outbox keeps what is not saved yet
-    const kept = isDesk() || Store.save(data.key, state);
-    if (token) Outbox.put(rows);
-    return kept;
-  };
+  const send = (rows) => { if (token) Outbox.put(rows); };
 
   const take = (choices, how) => { // choices: {card, label, also: whether it decides its stack}
     const decided_at = new Date().toISOString(), seconds = (how.seconds / choices.length).toFixed(3);
-    if (how.view === "wall") screens += 1;
-    const rows = choices.map(({ card, label, also }) => {
-      const decision = { label, reviewer: how.reviewer, decided_at, also: also ? card.also.join(" ") : "", view: how.view, seconds };
-      if (how.view === "wall") decision.screen = screens;
-      state.said[card.id] = decision;
-      return row(card, decision);
-    });
-    const now = new Set(choices.map(({ card }) => card.id));
-    state.order = state.order.filter((id) => !now.has(id)).concat([...now]);
-    return keep(rows);
+    if (!isDesk()) refresh();
+    const screen = how.view === "wall" ? { screen: newest() + 1 } : {};
+    const made = choices.map(({ card, label, also }) => ({ card,
+      decision: { label, reviewer: how.reviewer, decided_at, also: also ? card.also.join(" ") : "", view: how.view, seconds, ...screen } }));
+    const kept = change({ gone: [], decided: made.map(({ card, decision }) => [card.id, decision]) });
+    send(made.map(({ card, decision }) => row(card, decision)));
+    return kept;
   };
 
-  const last = () => { // the ids of the last act: one object, or a whole screen
+  const last = () => { // the last act: one object, or a whole screen with its number
     const id = state.order[state.order.length - 1];
-    if (id === undefined) return [];
-    const screen = state.said[id].screen;
-    return screen ? state.order.filter((one) => state.said[one].screen === screen) : [id];
+    if (id === undefined) return { ids: [], screen: null };
+    const screen = state.said[id].screen ?? null;
+    return { ids: screen ? state.order.filter((one) => state.said[one].screen === screen) : [id], screen };
   };
 
   const undo = () => {
-    const ids = last(), decided_at = new Date().toISOString();
+    if (!isDesk()) refresh();
+    const { ids } = last(), decided_at = new Date().toISOString();
     const gone = ids.map((id) => ({ card: cards.get(id), decision: state.said[id] })).filter(({ card }) => card);
-    for (const id of ids) delete state.said[id];
-    state.order = state.order.filter((id) => !ids.includes(id));
-    if (gone.length) keep(gone.map(({ card, decision }) => row(card, { ...decision, label: "", note: data.undone, decided_at })));
+    change({ gone: ids, decided: [] });
+    if (gone.length) send(gone.map(({ card, decision }) => row(card, { ...decision, label: "", note: data.undone, decided_at })));
     return gone;
   };
 
@@ -96,5 +119,5 @@ const Decisions = (() => {
     setTimeout(() => URL.revokeObjectURL(address), 10000);
   };
 
-  return { open, know, said, ids, count, take, undo, timeLeft, download };
+  return { open, know, said, ids, count, last, take, undo, timeLeft, download };
 })();

@@ -29,6 +29,18 @@ const Dom = (() => {
   return { find, element, write, button, later };
 })();
 
+// What came up by itself needs a look first: a doubled key or click decides nothing that nobody has seen.
+const Pace = (() => {
+  let came_ms = -Infinity;
+  const pace = {
+    least_ms: 250,
+    came() { came_ms = performance.now(); },
+    wanted() { came_ms = -Infinity; }, // a person has gone there
+    isTooSoon() { return performance.now() - came_ms < pace.least_ms; },
+  };
+  return pace;
+})();
+
 // How long something was looked at: time counts only while the page is visible.
 const makeClock = () => {
   let seen_ms = 0, since = null, isPaused = false;

@@ -90,6 +90,12 @@ const Single = (() => {
     Panel.track(look);
   };
 
+  const drawMarked = (card) => {
+    const isWrong = Boolean(card) && isMarked(card);
+    if (isWrong) find("accept").disabled = true;
+    Dom.write("marked-wrong", isWrong ? Words.markedWrong : "");
+  };
+
   const show = () => {
     const card = current();
     find("main").hidden = !card;
@@ -99,7 +105,8 @@ const Single = (() => {
     if (!card) return;
     const isNew = open.shown !== card.id;
     Panel.facts(card, open.at + 1);
-    if (isNew || !open.look) { open.look = null; clock.begin(); Crop.show(card); drawLook(card, null); }
+    drawMarked(card);
+    if (isNew || !open.look) { open.look = null; clock.begin(); Pace.came(); Crop.show(card); drawLook(card, null); }
     else drawLook(card, open.look.look);
     Classes.draw(picker(card));
     open.shown = card.id;
@@ -130,11 +137,21 @@ const Single = (() => {
   const decide = (label) => {
     const card = current(), reviewer = card && App.person();
     if (!reviewer) return;
+    if (Pace.isTooSoon()) { App.say(Words.tooSoon); return; }
     App.kept(Decisions.take([{ card, label, also: decides(card) }], { view: "single", seconds: clock.seconds(), reviewer }));
     Classes.used(label);
     Classes.close();
     open.shown = null;
     step();
+  };
+
+  const isMarked = (card) => open.mode === "visit" && Marks.has(card); // wrong, as somebody has said on the wall
+
+  const accept = () => {
+    const card = current();
+    if (!card || card.proposal === null) return;
+    if (isMarked(card)) App.say(Words.markedWrong);
+    else decide(card.proposal);
   };
 
   const step = () => { // to the next open object; a visit that is over goes back to its wall
@@ -155,15 +172,18 @@ const Single = (() => {
     Object.assign(open, { at: Math.max(0, Math.min(open.list.length - 1, open.at + steps)), waits: false });
     Classes.close();
     show();
+    Pace.wanted();
   };
 
   const undo = () => {
-    const gone = Decisions.undo();
-    if (!gone.length) return App.say(Words.nothingToUndo);
-    for (const { card } of gone) if (!open.list.includes(card)) open.list.splice(open.at, 0, card);
-    Object.assign(open, { at: open.list.indexOf(gone[0].card), shown: null, waits: false });
-    App.say(Words.undone(gone.length));
+    if (Decisions.last().screen !== null) { App.undoScreen(); return; }
+    const [gone] = Decisions.undo();
+    if (!gone) { App.progress(); App.say(Words.nothingToUndo); return; }
+    if (!open.list.includes(gone.card)) open.list.splice(open.at, 0, gone.card);
+    Object.assign(open, { at: open.list.indexOf(gone.card), shown: null, waits: false });
+    App.say(Words.undone(1));
     show();
+    Pace.wanted();
   };
 
   const toggleStack = () => {
@@ -178,7 +198,7 @@ const Single = (() => {
   const key = (event) => {
     const card = current();
     const keys = {
-      Enter: () => card && card.proposal !== null && decide(card.proposal), ArrowLeft: () => move(-1), ArrowRight: () => move(1),
+      Enter: accept, ArrowLeft: () => move(-1), ArrowRight: () => move(1),
       "/": () => card && Classes.search(picker(card)), "[": () => Crop.widen(-1), "]": () => Crop.widen(1),
       u: undo, x: () => card && decide(""), t: toggleStack, Escape: leave,
     };
@@ -212,12 +232,19 @@ const Single = (() => {
     choose.append(...data.classes.map((name, index) => Dom.element("option", { value: index }, name)));
     if (isDesk) document.querySelectorAll("[data-disk-only]").forEach((part) => part.remove());
     for (const filter of find("filters").querySelectorAll("select")) filter.addEventListener("change", () => { filter.blur(); refreshed(); });
-    const clicks = { accept: () => current() && decide(current().proposal), unsure: () => current() && decide(""), undo, leave };
+    const clicks = { accept, unsure: () => current() && decide(""), undo, leave };
     for (const [id, action] of Object.entries(clicks)) find(id).addEventListener("click", (event) => { event.currentTarget.blur(); action(); });
     Crop.begin();
   };
 
   const waiting = () => { if (isDesk && !open.list.some(isOpen)) refill(); }; // others may have given objects back
 
-  return { begin, start, key, held: () => open.list.filter(isOpen).map((card) => card.id), released, waiting };
+  const refresh = () => { // another tab of this page has decided
+    const card = current();
+    if (card) Panel.facts(card, open.at + 1);
+    drawMarked(card);
+    drawRest();
+  };
+
+  return { begin, start, refresh, key, visited: () => (open.mode === "visit" ? open.list.filter(isOpen) : []), held: () => open.list.filter(isOpen).map((card) => card.id), released, waiting };
 })();

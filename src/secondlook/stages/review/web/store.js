@@ -4,7 +4,6 @@ const Store = {
     const saved = Store.read(key);
     return saved && saved.said ? saved : { said: {}, order: [] };
   },
-  save(key, state) { return Store.write(key, state); },
   name() { return Store.text("reviewer"); },
   rename(name) { try { localStorage.setItem("secondlook:reviewer", name); } catch { /* the page asks again */ } },
 
@@ -12,10 +11,17 @@ const Store = {
     try { return JSON.parse(localStorage.getItem("secondlook:" + key)); } catch { return null; } // unreadable: start over
   },
   write(key, value) {
-    try { localStorage.setItem("secondlook:" + key, JSON.stringify(value)); return true; } catch { return false; }
+    return Store.put(key, JSON.stringify(value));
+  },
+  put(key, text) {
+    try { localStorage.setItem("secondlook:" + key, text); return true; } catch { return false; }
   },
   drop(key) { try { localStorage.removeItem("secondlook:" + key); } catch { /* nothing was kept */ } },
   text(key) { try { return localStorage.getItem("secondlook:" + key) || ""; } catch { return ""; } },
+  parsed(text) { try { return JSON.parse(text); } catch { return null; } },
+  follow(key, action) { // what other tabs write
+    addEventListener("storage", (event) => { if (event.key === "secondlook:" + key) action(); });
+  },
   keys(prefix) {
     try { return Object.keys(localStorage).filter((key) => key.startsWith("secondlook:" + prefix)).map((key) => key.slice(11)).sort(); }
     catch { return []; }

@@ -44,6 +44,11 @@ const Supply = (() => {
 
   const back = (cards) => { returned = [...cards, ...returned]; };
 
+  const without = (cards) => { // they are shown now
+    const shown = new Set(ids(cards));
+    returned = returned.filter((card) => !shown.has(card.id));
+  };
+
   const aim = (part, name, front = false) => { // at another kind; what was there for the last one is free for others
     release([]);
     Object.assign(kind, { part, name, front });
@@ -57,5 +62,5 @@ const Supply = (() => {
     left = 0;
   };
 
-  return { begin: (from) => { source = from; }, take, prefetch, back, aim, release, onWall, left: () => returned.length + left, isFront: () => kind.front, waiting: () => returned };
+  return { begin: (from) => { source = from; }, take, prefetch, back, without, aim, release, onWall, left: () => returned.length + left, isFront: () => kind.front, waiting: () => returned };
 })();

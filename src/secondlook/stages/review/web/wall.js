@@ -7,22 +7,24 @@ const Wall = (() => {
   const clock = makeClock();
   const { onWall } = Supply;
   let retry = 0;
+  const accepted = new Map(); // number of a screen -> how it looked
 
   const shown = () => ({ marks: Marks.all(), thumbnails: screen.thumbnails, decides: Marks.decides });
   const isOpen = (card) => !Decisions.said(card.id);
   const isRandom = () => screen.part === "random";
   const kept = () => screen.cards.filter(isOpen);
+  const ids = (cards) => new Set(cards.map((card) => card.id));
   const capacity = () => Grid.layout(isRandom()).count;
 
   // --- which objects
 
-  const next = async () => {
+  const next = async (count = capacity()) => {
     const turn = (screen.turn += 1);
     clearTimeout(retry);
     const slow = setTimeout(() => App.say(Words.waiting), PATIENCE_MS);
     screen.waiting = true;
     try {
-      const cards = await Supply.take(capacity(), []);
+      const cards = await Supply.take(count, []);
       if (turn !== screen.turn) return source.release(cards.map((card) => card.id));
       await (!cards.length && !isRandom() ? nextClass() : put(cards));
     } catch (error) { blank(error); }
@@ -35,13 +37,14 @@ const Wall = (() => {
     again();
   };
 
-  const put = async (cards, marks = new Map()) => {
+  const put = async (cards) => {
     screen.thumbnails = await source.thumbnails(cards.filter(onWall).map((card) => card.id));
     Object.assign(screen, { cards, waiting: false });
-    Marks.reset(marks);
+    Marks.reset();
     clock.begin();
     App.say("");
     draw();
+    Pace.came();
     Supply.prefetch(capacity(), cards);
     if (!cards.length) again();
   };
@@ -93,7 +96,6 @@ const Wall = (() => {
       const gone = new Set(seen.slice(count));
       Supply.back([...gone]);
       screen.cards = screen.cards.filter((card) => !gone.has(card));
-      Marks.forget(gone);
     } else if (seen.length < count) {
       await extend(count - seen.length, turn);
     }
@@ -144,7 +146,8 @@ const Wall = (() => {
   const drawClasses = () => Classes.draw(picker());
 
   const label = (name) => {
-    Marks.label(name);
+    const count = Marks.label(name);
+    App.say(count ? Words.labelled(count, name) : Words.markFirst);
     Classes.used(name);
     find("grid").focus();
     drawClasses();
@@ -155,8 +158,12 @@ const Wall = (() => {
   const accept = () => {
     const reviewer = App.person();
     if (!reviewer || !screen.cards.length || screen.busy || screen.waiting) return;
+    if (Pace.isTooSoon()) { App.say(Words.tooSoon); return; }
     const choices = Marks.choices();
-    if (choices.length) App.kept(Decisions.take(choices, { view: "wall", seconds: clock.seconds(), reviewer }));
+    if (choices.length) {
+      App.kept(Decisions.take(choices, { view: "wall", seconds: clock.seconds(), reviewer }));
+      accepted.set(Decisions.last().screen, { part: screen.part, name: screen.name, front: Supply.isFront(), cards: screen.cards });
+    }
     const visits = kept();
     if (visits.length) visit(visits);
     else next().then(() => App.say(Words.accepted(choices.length)));
@@ -164,40 +171,78 @@ const Wall = (() => {
 
   const visit = (cards) => {
     screen.cards = cards;
-    App.visit(cards, (undecided) => { Supply.back(undecided); next(); });
+    App.visit(cards, (undecided) => { giveBack(undecided); next(); });
     App.say(Words.visits(cards.length));
+  };
+
+  const belongs = (card) => (card.sample === "queue") !== isRandom() && (isRandom() || screen.name === card.proposal);
+
+  const giveBack = (cards) => { // to this wall, or to whoever wants them
+    Supply.back(cards.filter(belongs));
+    source.release(cards.filter((card) => !belongs(card)).map((card) => card.id));
   };
 
   const enlarge = (index) => { // the single view of one object; the screen waits with its marks
     const card = cells()[index];
     if (!card) return;
     Marks.go(index);
+    visitOne(card);
+  };
+
+  const visitOne = (card) => {
     clock.pause();
-    App.visit([card], () => {
+    App.visit([card], (undecided) => {
       clock.resume();
+      giveBack(undecided.filter((one) => !screen.cards.includes(one)));
       if (cells().length) draw();
       else next();
     });
   };
 
-  const turnTo = (part, name) => {
-    clear();
-    Object.assign(screen, { part, name });
-    Supply.aim(part, name);
-    App.at(part === "random" ? "random" : `wall=${name}`);
+  // --- undoing
+
+  const undo = (visited = []) => { // visited: open objects of a visit that ends with it
+    const { ids, screen: number } = Decisions.last(), gone = Decisions.undo();
+    if (ids.length) App.progress();
+    if (!gone.length) { App.say(Words.nothingToUndo); return; }
+    if (number !== null) restore(looked(number, gone), gone, visited);
+    else showAgain(gone[0].card);
   };
 
-  const undo = () => {
-    const gone = Decisions.undo();
-    if (!gone.length) return App.say(Words.nothingToUndo);
-    const first = gone[0], part = first.card.sample === "queue" ? "queue" : "random";
-    const same = part === screen.part && (part === "random" || first.card.proposal === screen.name);
-    if (same) Supply.back(kept());
-    else turnTo(part, part === "random" ? null : first.card.proposal);
-    screen.turn += 1;
-    const marks = new Map(gone.filter(({ card, decision }) => decision.label !== card.proposal)
-      .map(({ card, decision }) => [card.id, decision.view === "wall" ? decision.label : null]));
-    return put(gone.map(({ card }) => card), marks).then(() => App.say(Words.undone(gone.length)));
+  const showAgain = (card) => { // what was decided one by one comes back to its place, or is shown one by one
+    const place = cells().findIndex((one) => one.id === card.id);
+    if (place < 0) visitOne(card);
+    else { Marks.go(place); draw(); }
+    Pace.wanted();
+    App.say(Words.undone(1));
+  };
+
+  const looked = (number, gone) => { // as far as is known of a screen of another tab, or from before the page was loaded
+    const seen = accepted.get(number), cards = gone.map(({ card }) => card), isQueue = cards[0].sample === "queue";
+    if (seen && cards.every((card) => ids(seen.cards).has(card.id))) return seen;
+    return { part: isQueue ? "queue" : "random", name: isQueue ? cards[0].proposal : null, front: false, cards };
+  };
+
+  const restore = async ({ part, name, front, cards }, gone, visited) => { // the screen as it was, with its marks
+    const here = [...new Set([...kept(), ...visited])];
+    const ours = ids([...gone.map(({ card }) => card), ...here, ...Supply.waiting()]); // at the desk others may have the rest by now
+    const back = cards.filter((card) => isOpen(card) && (!isDesk || ours.has(card.id)));
+    for (const { card, decision } of gone) Marks.restore(card, decision.label);
+    const others = here.filter((card) => !ids(back).has(card.id));
+    Supply.without([...back, ...others]);
+    if (part !== screen.part || name !== screen.name) aimAt(part, name, front);
+    giveBack(others);
+    Supply.back(back);
+    App.at(part === "random" ? "random" : `wall=${name}`);
+    await next(Math.min(capacity(), back.length));
+    Pace.wanted();
+    App.say(Words.undone(gone.length));
+  };
+
+  const aimAt = (part, name, front) => {
+    Supply.aim(part, name, front);
+    Object.assign(screen, { part, name });
+    drawClasses();
   };
 
   // --- keys
@@ -205,7 +250,7 @@ const Wall = (() => {
   const key = (event) => {
     const columns = Grid.columns(), steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
     if (steps !== undefined) { Marks.move(steps, event.shiftKey); return true; }
-    const keys = { Enter: accept, " ": () => Marks.toggle(Marks.at()), x: () => label(""), u: undo, s: () => enlarge(Marks.at()), t: Marks.toggleStack,
+    const keys = { Enter: accept, " ": () => Marks.toggle(Marks.at()), x: () => label(""), u: () => undo(), s: () => enlarge(Marks.at()), t: Marks.toggleStack,
       "/": () => Classes.search(picker()), Escape: Marks.clear,
       Home: () => Marks.move(-cells().length, event.shiftKey), End: () => Marks.move(cells().length, event.shiftKey) };
     const action = keys[event.key] || keys[event.key.toLowerCase()];
@@ -232,9 +277,16 @@ const Wall = (() => {
     find("grid").addEventListener("click", click);
     find("grid").addEventListener("dblclick", (event) => { const cell = event.target.closest(".cell"); if (cell) enlarge(Number(cell.dataset.index)); });
     find("wall-class").addEventListener("change", (event) => { event.target.blur(); if (event.target.value) App.go(`wall=${event.target.value}`); });
-    const clicks = { "accept-rest-button": accept, "wall-unsure": () => label(""), "wall-single": () => enlarge(Marks.at()), "wall-undo": undo };
+    const clicks = { "accept-rest-button": accept, "wall-unsure": () => label(""), "wall-single": () => enlarge(Marks.at()), "wall-undo": () => undo() };
     for (const [id, action] of Object.entries(clicks)) find(id).addEventListener("click", () => { find("grid").focus(); action(); });
   };
 
-  return { begin, start, key, clear, held: () => [...kept(), ...Supply.waiting()].map((card) => card.id) };
+  const refresh = () => { // another tab of this page has decided
+    if (screen.busy || screen.waiting || !screen.cards.length) return;
+    if (!kept().length) next();
+    else if (find("grid").children.length !== cells().length) draw();
+    else drawMarks();
+  };
+
+  return { begin, start, refresh, key, clear, undo, held: () => [...kept(), ...Supply.waiting()].map((card) => card.id) };
 })();
