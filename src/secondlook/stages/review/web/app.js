@@ -15,6 +15,7 @@ const App = (() => {
 
   const drawSaved = () => {
     write("saved", Outbox.say());
+    find("saved").title = Outbox.say(); // the header may cut it
     find("saved").classList.toggle("problem", Boolean(Outbox.state.problem || Outbox.state.refused.length));
   };
 
