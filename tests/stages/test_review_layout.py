@@ -9,6 +9,7 @@ from test_review_wall import STOPS, open_wall, press
 
 from browsing import open_page, pages_of
 from conftest import Command
+from make_records import Rows
 
 pytest_plugins = ["browsing"]
 PLACES = """[...document.querySelectorAll(".bar, .ask, .cell, .cell > i, .tools, #accept-rest-button")].map((one) => {
@@ -73,3 +74,39 @@ def test_no_part_of_the_single_view_covers_another(
     crop: dict[str, Any] | None = page.locator("#crop").bounding_box()
     assert crop
     assert min(crop["width"], crop["height"]) >= 150
+
+
+def test_the_strip_of_a_track_says_what_it_leaves_out(secondlook: Command, tmp_path: Path, page: Page) -> None:
+    """Frames 1 to 40 of a track are i0.jpg, i1.jpg ...; the strip numbers those that it shows."""
+    objects: Rows = [{"p": 0.5 + number / 100, "track": "t", "image_id": f"i{number:02d}"} for number in range(40)]
+    made = pages_of(secondlook, tmp_path, objects, options={"copy_decisions": False})
+    open_page(page, made)
+    page.wait_for_selector("#frames li")
+    assert page.inner_text("#track-of") == "24 of 40 frames"
+    numbers = [int(text) for text in page.locator("#frames small").all_inner_texts()]
+    assert len(numbers) == 24
+    assert numbers == sorted(set(numbers))
+    assert (numbers[0], numbers[-1]) == (1, 40)
+    assert page.get_attribute("#frames .here", "title") == "frame 1: stop"
+
+
+FEW: list[Any] = [
+    pytest.param((2560, 1440), 11, 380, id="eleven on a large window"),
+    pytest.param((1280, 800), 1, 380, id="one"),
+    pytest.param((960, 500), 1, 100, id="no larger than the window is high"),
+]
+
+
+@pytest.mark.parametrize(("size", "count", "wide"), FEW)
+def test_few_crops_fill_the_window(
+    secondlook: Command, tmp_path: Path, page: Page, size: tuple[int, int], count: int, wide: int
+) -> None:
+    sized(page, size)
+    open_wall(page, pages_of(secondlook, tmp_path, STOPS[:count]))
+    page.wait_for_timeout(200)  # the other walls are listed
+    cells = page.locator(".cell")
+    assert cells.count() == count
+    boxes: list[Any] = [cell.bounding_box() for cell in cells.all()]
+    assert boxes[0]["width"] >= wide
+    grid: Any = page.locator("#grid").bounding_box()
+    assert max(box["y"] + box["height"] for box in boxes) <= grid["y"] + grid["height"] + 1

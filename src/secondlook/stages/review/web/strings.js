@@ -12,6 +12,7 @@ const Words = (() => {
     size: (card) => `${card.path} · ${Math.round(card.box[2])} × ${Math.round(card.box[3])} px`,
     vote: "vote", answer: (status, text) => (text ? `${status}: ${text}` : status),
     alike: { proposal: "proposed", given: "given" },
+    frames: (shown, all) => (shown < all ? `${number(shown)} of ${number(all)} frames` : many(all, "frame", "frames")),
     frame: (place, label, differs) => `frame ${place + 1}: ${label}${differs ? ", labelers differ" : ""}`,
     alsoDecides: (count) => `also decides ${many(count, "near-duplicate or object", "near-duplicates or objects")} of its track`,
     alone: (count) => `${many(count, "near-duplicate or object", "near-duplicates or objects")} of its track: not decided by this`,
