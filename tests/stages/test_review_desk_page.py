@@ -239,6 +239,32 @@ def test_nothing_is_lost_when_the_server_is_killed(office: Office, page: Page) -
     assert len({row["instance_id"] for row in office.rows()}) == len(office.rows()) > len(first)
 
 
+def test_waiting_decisions_are_sent_once_the_server_is_back(office: Office, page: Page) -> None:
+    sit_down(page, office, "wall")
+    office.kill()
+    page.keyboard.press("Enter")
+    said(page, "not saved")
+    page.wait_for_timeout(8000)  # by now it is tried again only after seconds
+    office.restart()
+    page.wait_for_function("!document.getElementById('offline').textContent")
+    page.wait_for_function("!Outbox.count()", timeout=1500)
+
+
+def test_who_takes_another_name_gives_back_what_the_old_name_held(office: Office, page: Page) -> None:
+    sit_down(page, office, "random")
+    first = shown(page)
+    next_screen(page)
+    all_saved(page)
+    page.wait_for_timeout(300)  # the next screen is claimed ahead
+    held = shown(page)
+    page.fill("#reviewer", "eve")
+    page.press("#reviewer", "Enter")
+    page.wait_for_function("document.getElementById('count').textContent === '0 today'")
+    page.wait_for_selector(".cell")
+    assert shown(page) == held, "nobody holds what was on the screen of ann"
+    assert not set(first) & set(held)
+
+
 def test_a_closed_tab_sends_what_it_had_not_saved_when_it_comes_back(office: Office, browser: Browser) -> None:
     context = browser.new_context()
     page = context.new_page()

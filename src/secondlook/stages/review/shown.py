@@ -130,7 +130,7 @@ class Shown:
                         _vote(labeler, own.get(name), self.objects.classes) for labeler, own in ballots.votes.items()
                     ],
                     "alike": self._alike(card, ballots.vectors.get(name)),
-                    "track": self._track(int(rows[place]), card),
+                    **self._track(int(rows[place]), card),
                     "stack": list(self._small(card["also"][:STACK], STACK_PX).values()),
                 },
             )
@@ -173,8 +173,8 @@ class Shown:
         ]
         return [row for row in shown if row["crops"]]
 
-    def _track(self, row: int, card: Card) -> list[dict[str, Any]]:
-        """Return the frames of a track, at most FRAMES, those where labelers differ before others."""
+    def _track(self, row: int, card: Card) -> dict[str, Any]:
+        """Return how many frames a track has, and at most FRAMES of them, those where labelers differ before others."""
         rows = self.places.frames(row)
         table = self.objects.table.iloc[rows]
         if card["sample"] == records.AUDIT:  # the others would tell that the proposal is not that of the labelers
@@ -183,9 +183,10 @@ class Shown:
         kept = _kept(rows, differs, row)
         names = table["instance_id"].tolist()
         small = self._small([names[place] for place in kept], FRAME_PX)
-        return [
+        shown = [
             {
                 "id": names[place],
+                "place": place,
                 "src": small.get(names[place]),
                 "proposal": _known(table["proposal"].iloc[place]),
                 "given": _known(table["given"].iloc[place]),
@@ -194,6 +195,7 @@ class Shown:
             }
             for place in kept
         ]
+        return {"track": shown, "track_of": len(rows)}
 
     def _small(self, instance_ids: Sequence[str], limit_px: int) -> dict[str, str]:
         """Return small versions of stored crops as data addresses."""
