@@ -198,7 +198,7 @@ ODD: list[Any] = [
     pytest.param([None, None], {"a": [None, None]}, [None, None], id="no votes at all"),
     pytest.param([None, "turn"], {"a": [None, None]}, [None, "turn"], id="only the given label answers"),
     pytest.param([None, None, None], {"a": ["stop", "turn", "stop"]}, ["stop", "turn", "stop"], id="one labeler"),
-    pytest.param([None, None, None], {}, [None, None, None], id="no labeler, nothing given"),
+    pytest.param([None, None, None], {}, [None, None, None], id="no labeler says anything, nothing given"),
     pytest.param(["stop"] * 3, {"a": ["stop"] * 3, "b": ["stop"] * 3}, ["stop"] * 3, id="two classes nobody names"),
     pytest.param(
         [None] * 4,
@@ -221,8 +221,7 @@ def test_odd_committees(
 ) -> None:
     instances, files = write_committee(tmp_path, given_labels, labelers)
     if not files:
-        files = [tmp_path / "nobody"]
-        files[0].mkdir()
+        files = [write_votes(tmp_path / "nobody.parquet", "nobody", {}, CLASSES)]
     rows = decide(secondlook, instances, files, method=method)
     assert [row["label"] for row in rows] == expected
     for row in rows:

@@ -1,6 +1,7 @@
 """Objects go to CVAT or Label Studio and come back: what people did to each box is told, and nothing is dropped."""
 
 import json
+import math
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -449,6 +450,21 @@ CASES: dict[str, tuple[Callable[[Work], Work], Found, str]] = {
         but(("unmatched", "", "")),
         "empty_box",
     ),
+    "an object whose box came back without area is not deleted": (
+        lambda work: swapped(work, FIRST, replace(by_id(work, FIRST), box=(40, 30, 0, 9))),
+        but(("not_returned", FIRST, ""), ("unmatched", "", "")),
+        "what came back for it is not used: empty_box",
+    ),
+    "an object whose box came back as NaN is not deleted": (
+        lambda work: swapped(work, FIRST, replace(by_id(work, FIRST), box=(2, 2, math.nan, 9))),
+        but(("not_returned", FIRST, ""), ("unmatched", "", "")),
+        "what came back for it is not used",
+    ),
+    "a spoilt copy of an object that came back": (
+        lambda work: replace(work, boxes=[*work.boxes, replace(by_id(work, FIRST), box=(40, 30, 0, 9))]),
+        but(("unmatched", "", "")),
+        "empty_box",
+    ),
     "of another batch": (
         lambda work: replace(
             work, boxes=[*work.boxes, Drawn(work.boxes[0].image, (3, 3, 9, 9), "stop", {"secondlook_batch": "b0"})]
@@ -488,6 +504,32 @@ def test_what_people_do_is_told(
     for name, count in counted.items():
         assert f"{count} {name.replace('_', ' ')}" in result.err
     assert len(apply(secondlook, made.results)) == sum(bool(decision) for _, _, decision in expected)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "reason"),
+    [
+        pytest.param({"bbox": [2, 2]}, "bad_coordinates: bbox [2.0, 2.0] has 2 numbers", id="two numbers"),
+        pytest.param({"bbox": "here"}, "malformed", id="text"),
+        pytest.param({"category_id": 99}, "unknown_class", id="no class of the file"),
+        pytest.param({"id": 2}, "duplicate_id", id="the number of another one"),
+        pytest.param({"image_id": 99}, "unknown_image", id="on no image of the file"),
+    ],
+)
+def test_what_came_back_and_cannot_be_read_is_not_deleted(
+    secondlook: Command, tmp_path: Path, spoilt: dict[str, Any], reason: str
+) -> None:
+    made = small(tmp_path)
+    file = write_coco(tmp_path / "back.json", from_cvat(export_to(secondlook, "cvat", made.results, tmp_path / "out")))
+    document = json.loads(file.read_text(encoding="utf-8"))
+    document["annotations"].sort(key=lambda one: one["attributes"]["secondlook_id"] == FIRST)
+    document["annotations"][-1] |= spoilt
+    write_json(file, document)
+    assert import_from(secondlook, "cvat", file, made.results).code == 0
+    found = changes(made.results)
+    assert found[found["instance_id"] == FIRST]["kind"].tolist() == ["not_returned"]
+    assert reason in found[found["instance_id"] == FIRST]["reason"].item()
+    assert "deleted" not in set(found["kind"])
 
 
 # --- shapes, tracks and files of CVAT ----------------------------------------------------------------------------
@@ -792,10 +834,19 @@ def test_what_was_handed_over_must_be_known(secondlook: Command, tmp_path: Path)
         (["import-from", "cvat", "f", "--results", "r", "--out", "o", "--reviewer", " "], "the name is empty"),
         (["export-to", "cvat", "r", "--out", "o", "--url", "http://127.0.0.1"], "--url and --project go together"),
         (["export-to", "cvat", "r", "--out", "o", "--project", "signs"], "--url and --project go together"),
+        (["export-to", "cvat", "r", "--out", "o", "--all", "--queue", "q"], "--all and --queue: all objects go out"),
         (["export-to", "voc", "r", "--out", "o"], "voc"),
         (["results", "export-to"], "unexpected extra argument"),
     ],
-    ids=["no file", "no name", "no project", "no server", "another format", "a command after the results"],
+    ids=[
+        "no file",
+        "no name",
+        "no project",
+        "no server",
+        "all and some",
+        "another format",
+        "a command after the results",
+    ],
 )
 def test_the_command_line_is_checked(secondlook: Command, arguments: list[str], sentence: str) -> None:
     result = secondlook("review", *arguments)

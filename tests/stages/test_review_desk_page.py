@@ -213,6 +213,29 @@ def test_two_people_never_see_the_same_objects(office: Office, browser: Browser,
         seen |= set(shown(page))
 
 
+def test_two_tabs_of_one_person_show_other_objects(office: Office, page: Page) -> None:
+    page.set_viewport_size({"width": 700, "height": 600})
+    sit_down(page, office, "wall")
+    first, copied = shown(page), page.evaluate("JSON.stringify(Object.entries(sessionStorage))")
+    other = page.context.new_page()
+    other.set_viewport_size({"width": 700, "height": 600})
+    duplicate = (
+        f"if (!window.name) for (const [key, text] of {copied}) sessionStorage.setItem(key, text); window.name = 'two'"
+    )
+    other.add_init_script(duplicate)  # as a browser does where a tab is duplicated
+    sit_down(other, office, "wall")
+    second = shown(other)
+    assert first
+    assert not set(first) & set(second)
+    other.reload()
+    other.wait_for_selector(".cell")
+    assert shown(other) == second, "a page that is loaded again is the same tab"
+    other.close()
+    answer = office.served.claim("bob", count=200)
+    assert not set(first) & {card["id"] for card in answer}, "what the first tab shows is still its own"
+    assert page.evaluate("sessionStorage.length") == 0, "nothing that a duplicate of this tab could copy"
+
+
 def test_the_random_wall_and_the_single_view_have_one_order_at_the_desk(office: Office, page: Page) -> None:
     sit_down(page, office, "random")
     on_wall = shown(page)
@@ -242,6 +265,32 @@ def test_nothing_is_lost_when_the_server_is_killed(office: Office, page: Page) -
     next_screen(page)
     all_saved(page)
     assert len({row["instance_id"] for row in office.rows()}) == len(office.rows()) > len(first)
+
+
+def test_waiting_decisions_are_sent_once_the_server_is_back(office: Office, page: Page) -> None:
+    sit_down(page, office, "wall")
+    office.kill()
+    page.keyboard.press("Enter")
+    said(page, "not saved")
+    page.wait_for_timeout(8000)  # by now it is tried again only after seconds
+    office.restart()
+    page.wait_for_function("!document.getElementById('offline').textContent")
+    page.wait_for_function("!Outbox.count()", timeout=1500)
+
+
+def test_who_takes_another_name_gives_back_what_the_old_name_held(office: Office, page: Page) -> None:
+    sit_down(page, office, "random")
+    first = shown(page)
+    next_screen(page)
+    all_saved(page)
+    page.wait_for_timeout(300)  # the next screen is claimed ahead
+    held = shown(page)
+    page.fill("#reviewer", "eve")
+    page.press("#reviewer", "Enter")
+    page.wait_for_function("document.getElementById('count').textContent === '0 today'")
+    page.wait_for_selector(".cell")
+    assert shown(page) == held, "nobody holds what was on the screen of ann"
+    assert not set(first) & set(held)
 
 
 def test_a_closed_tab_sends_what_it_had_not_saved_when_it_comes_back(office: Office, browser: Browser) -> None:

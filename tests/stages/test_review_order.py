@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from make_results import make_results
 from secondlook.config.stages import ReviewOptions
 from secondlook.io import records
-from secondlook.stages.review.desk.claims import LASTS_S, Claims
+from secondlook.stages.review.desk.claims import LASTS_S, Claims, Holder
 from secondlook.stages.review.desk.decided import Decided
-from secondlook.stages.review.desk.handing import Dealer, Front, Hand, Wanted
+from secondlook.stages.review.desk.front import Front
+from secondlook.stages.review.desk.handing import Dealer, Hand, Wanted
 from secondlook.stages.review.desk.loaded import Loaded, load, matching_dataset
 from secondlook.stages.review.desk.merging import merge
 from secondlook.stats.guarantee import curve
@@ -61,11 +62,11 @@ class People:
     def ask(self, person: str, part: str, count: int) -> None:
         """Hand a screen to a person, without what they have on it."""
         holding = tuple(name for name, _ in self.held[person])
-        wanted = Wanted(person, part, None, None, None, front=False, count=count, holding=holding)
-        self.claims.claim(person, [])
+        wanted = Wanted(Holder(person), part, None, None, None, front=False, count=count, holding=holding)
+        self.claims.claim(Holder(person), [])
         dealt = self.dealer.deal(Hand(self.loaded, self.merged, self.decided, self.claims, wanted)).table
         got = list(zip(dealt["instance_id"], dealt["sample"], strict=True))
-        self.claims.claim(person, [name for name, _ in got])
+        self.claims.claim(Holder(person), [name for name, _ in got])
         self.handed += [name for name, sample in got if sample == "random"]
         self.held[person] += got
 
@@ -76,7 +77,7 @@ class People:
             row |= {"instance_id": name, "label": "stop", "reviewer": person, "sample": sample}
             row |= {"probability": "0.5" if sample == "random" else "", "decided_at": f"{len(self.said):05d}"}
             self.decided.take(row, self.decided.check(row))
-            self.claims.release(person, [name])
+            self.claims.decided(person, name)
             self.said.append((name, sample))
         self.held[person] = self.held[person][count:]
 
@@ -86,7 +87,7 @@ class People:
         self.now += LASTS_S + 1
         for other, screen in self.held.items():
             if screen:
-                self.claims.hear(other)
+                self.claims.hear(Holder(other))
 
     def finish(self) -> None:
         """Have those who are there finish their screens, and somebody decide what is left of the others'."""

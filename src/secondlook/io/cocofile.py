@@ -91,12 +91,16 @@ def key_points(annotation: CocoAnnotation) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Malformed:
-    """An entry that is no annotation; `source_id` is its id, or its position in the file."""
+    """An entry that is no annotation; `source_id` is its id, or its position in the file.
+
+    `attributes` are those that it states.
+    """
 
     source_id: str
     detail: str
     image_id: Id | None = None
     own_id: Id | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -302,7 +306,9 @@ def _convert(items: list[Any], kind: type[Entry], *, first: int = 0) -> Iterator
             name = legible(str(source_id if source_id is not None else f"#{position}"))
             own_id, image_id = _whole(source_id), _whole(image_id)
             detail = _PANOPTIC if isinstance(item, dict) and SEGMENTS in item else str(error)
-            yield Malformed(name, detail, _id(image_id), _id(own_id))
+            stated = item.get("attributes") if isinstance(item, dict) else None
+            known = stated if isinstance(stated, dict) else {}
+            yield Malformed(name, detail, _id(image_id), _id(own_id), known)
 
 
 def _id(value: Any) -> Id | None:

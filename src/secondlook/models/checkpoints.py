@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+import struct
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -213,8 +214,9 @@ def _base_of(folder: Path) -> tuple[str, str | None] | None:
 
 
 def pickle_errors() -> tuple[type[Exception], ...]:
-    """Return `load_errors`, and those that follow where a pickle holds something else than named tensors."""
-    return (*load_errors(), TypeError, AttributeError)
+    """Return `load_errors`, and those that a damaged pickle raises, or one of something else than named tensors."""
+    damage = (struct.error, LookupError, ArithmeticError, AssertionError, MemoryError)  # found by fuzzing
+    return (*load_errors(), TypeError, AttributeError, *damage)
 
 
 def load_errors() -> tuple[type[Exception], ...]:

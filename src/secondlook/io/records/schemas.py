@@ -1,6 +1,8 @@
 """The rows that stages exchange: their names, their Arrow schemas, and the words in their columns."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 import pyarrow as pa
@@ -53,16 +55,19 @@ class Record:
 
 @dataclass(frozen=True)
 class RefusedError(Exception):
-    """Why one entry is left out; becomes a reject row."""
+    """Why one entry is left out; becomes a reject row. `stated` are its attributes, where they could be read."""
 
     reason: RejectReason
     detail: str
     image: str | None = None
     source_id: str | None = None
+    stated: Mapping[str, str] = field(default_factory=dict, compare=False)
 
-    def at(self, image: str | None, source_id: str | None) -> "RefusedError":
-        """Return the same refusal with the place where it happened."""
-        return RefusedError(self.reason, self.detail, image, source_id)
+    def at(
+        self, image: str | None, source_id: str | None, stated: Mapping[str, str] = MappingProxyType({})
+    ) -> "RefusedError":
+        """Return the same refusal with the place where it happened, and what the entry states besides."""
+        return RefusedError(self.reason, self.detail, image, source_id, stated)
 
 
 INSTANCE = Record(

@@ -174,17 +174,17 @@ def _address(path: str) -> str:
 
 
 def _as_text(summary: dict[str, Any]) -> str:
-    lines = [f"{'mAP@10':<28}{'val':>8}{'test':>8}{'95 % interval':>18}{'before training':>17}"]
+    lines = [f"{'mAP@10':<34}{'val':>8}{'test':>8}{'95 % interval':>18}{'before training':>17}"]
     for recipe, figures in summary["recipes"].items():
         val, test = (figures.get(split, {}) for split in ("val", "test"))
         low, high = _shown(test.get("clean_low")), _shown(test.get("clean_high"))
         before = _shown(figures.get("before_training"))
         name = f"{recipe} ({figures['only']}s)" if "only" in figures else recipe
         lines.append(
-            f"{name:<28}{_shown(val.get('clean')):>8}{_shown(test.get('clean')):>8}{f'{low} to {high}':>18}{before:>17}"
+            f"{name:<34}{_shown(val.get('clean')):>8}{_shown(test.get('clean')):>8}{f'{low} to {high}':>18}{before:>17}"
         )
     lines.append(
-        f"{'lists drawn at random':<28}" + "".join(f"{_shown(value):>8}" for value in summary["chance"].values())
+        f"{'lists drawn at random':<34}" + "".join(f"{_shown(value):>8}" for value in summary["chance"].values())
     )
     for recipe, figures in summary["recipes"].items():
         lines += [

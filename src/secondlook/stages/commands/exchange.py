@@ -65,6 +65,8 @@ def export_to(
     from secondlook.stages import export as stage
     from secondlook.stages.commands.reading_back import SENT
 
+    if all_ and queue is not None:
+        raise UsageError("--all and --queue: all objects go out, or those of a queue; give one of both.")
     server = _server(url, project)
     instances, consensus = results / "ingest" / "instances.parquet", results / "consensus" / "consensus.parquet"
     labelers = records.made_by(consensus).get("labelers", {})

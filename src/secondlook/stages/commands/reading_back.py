@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -232,21 +232,21 @@ class _Matcher:
 
     def submitted(self, one: _Read) -> Iterator[Submitted]:
         """Yield what a submission did to the objects of its images, and the rows that cannot be matched."""
-        found = self._images(one)
+        found, refused = self._images(one), list(one.refused)
         boxes: dict[str, list[Came]] = {path: [] for path in found.values() if path is not None}
         for item in one.objects:
             try:
                 image, came = self._came(item, found[item.image])
             except RefusedError as error:
-                yield self._unmatched(one, error.at(item.image, item.source_id))
+                refused.append(error.at(item.image, item.source_id, item.attributes))
             else:
                 boxes.setdefault(image, []).append(came)
-        for refusal in one.refused:
-            yield self._unmatched(one, refusal)
+        yield from (self._unmatched(one, refusal) for refusal in refused)
+        unread = {self._claimed(refusal.stated): refusal for refusal in refused}
         for image, came_here in boxes.items():
             self.answered.add(image)
             for change in compare(self.handed_over.by_image[image], came_here, self.unsent.get(image, {})):
-                yield self._row(one, change, image)
+                yield self._row(one, _unless_refused(change, unread), image)
 
     def _images(self, one: _Read) -> dict[str, str | None]:
         """Return the image that each name means; one of a name that means none is that of the ids on it, if not there.
@@ -256,15 +256,15 @@ class _Matcher:
         found = {name: self.image(name) for name in one.images}
         here, meant = set(found.values()), dict[str, Counter[str]]()
         for item in one.objects:
-            if found[item.image] is None and (own := self._claimed(item)) in self.handed_over.rows:
+            if found[item.image] is None and (own := self._claimed(item.attributes)) in self.handed_over.rows:
                 meant.setdefault(item.image, Counter())[str(self.handed_over.rows[str(own)]["image_path"])] += 1
         for name, counts in meant.items():
             found[name] = next((path for path, _ in counts.most_common() if path not in here), None)
         return found
 
-    def _claimed(self, item: SourceObject) -> str | None:
-        """Return the id that an object claims: that of its notes, or of its region, whichever was handed over."""
-        stated = [item.attributes.get(name) for name in (ID, REGION)]
+    def _claimed(self, attributes: Mapping[str, str]) -> str | None:
+        """Return the id that an entry claims: that of its notes, or of its region, whichever was handed over."""
+        stated = [attributes.get(name) for name in (ID, REGION)]
         return next((name for name in stated if name in self.handed_over.rows), stated[0] or None)
 
     def _came(self, item: SourceObject, image: str | None) -> tuple[str, Came]:
@@ -283,7 +283,7 @@ class _Matcher:
             width, height = self.handed_over.sizes[image]
             box = (box[0] * width, box[1] * height, box[2] * width, box[3] * height)
         label = _class_of(item.label, self.handed_over.taxonomy)
-        return image, Came(item.source_id, box, label, self._claimed(item))
+        return image, Came(item.source_id, box, label, self._claimed(item.attributes))
 
     def _unmatched(self, one: _Read, refusal: RefusedError) -> Submitted:
         change = Change("unmatched", reason=f"{refusal.reason}: {refusal.detail}")
@@ -311,6 +311,14 @@ class _Matcher:
             if image not in self.answered:
                 reason = why.get(image, _NOT_IN_FILE)
                 yield from (Submitted(Change("not_returned", sent, reason=reason), image) for sent in objects)
+
+
+def _unless_refused(change: Change, refused: Mapping[str | None, RefusedError]) -> Change:
+    """Return what became of an object; it is not deleted where an entry with its id came back that cannot be used."""
+    why = None if change.kind != "deleted" or change.sent is None else refused.get(change.sent.instance_id)
+    if why is None:
+        return change
+    return replace(change, kind="not_returned", reason=f"what came back for it is not used: {why.reason}: {why.detail}")
 
 
 def _stem(name: str) -> str:

@@ -121,7 +121,8 @@ def entries(coco: cocofile.CocoFile, label_from: str | None) -> Entries:
     for annotation in cocofile.drained(coco.annotations):
         if isinstance(annotation, Malformed):
             met.add(annotation.image_id)
-            yield RefusedError("malformed", annotation.detail, source_id=annotation.source_id)
+            refused = RefusedError("malformed", annotation.detail)
+            yield refused.at(None, annotation.source_id, to_text(annotation.attributes))
             continue
         image = images.get(annotation.image_id) or image_of_text.get(str(annotation.image_id))
         met.add(annotation.image_id if image is None else image.id)
@@ -131,23 +132,27 @@ def entries(coco: cocofile.CocoFile, label_from: str | None) -> Entries:
             detail = f"image id {image.id} is listed {times_listed[image.id]} times"
             refusal = RefusedError("duplicate_id", detail, source_id=str(annotation.id))
         if refusal is not None or image is None:
-            yield refusal or RefusedError("unknown_image", "no such image")
+            yield _about(annotation, refusal or RefusedError("unknown_image", "no such image"))
             continue
         number = annotation.category_id
         category = None if number is None else names.get(number, name_of_text.get(str(number)))
         if label_from is None and number is not None and category is None and (names or coco.faulty_categories):
             detail = coco.faulty_categories.get(number, f"the file lists no category with id {number!r}")
-            yield RefusedError("unknown_class", detail, image.file_name, str(annotation.id))
+            yield _about(annotation, RefusedError("unknown_class", detail, image.file_name, str(annotation.id)))
             continue
         try:
             yield _source_object(annotation, image, category, label_from)
         except RefusedError as error:
-            yield error.at(image.file_name, str(annotation.id))
+            yield _about(annotation, error.at(image.file_name, str(annotation.id)))
     if too_long:
         left = ", ".join(f"{legible(key)} ({count})" for key, count in sorted(too_long.items()))
         progress.say(f"ingest: keys of annotations with values that are too long for an attribute are left out: {left}")
     yield from (Background(image.file_name, _stated_size(image)) for image in coco.images if image.id not in met)
     yield from (AboutImage(image.file_name, str(image.id), tags_of(image.tags)) for image in coco.images)
+
+
+def _about(annotation: CocoAnnotation, refusal: RefusedError) -> RefusedError:
+    return refusal.at(refusal.image, refusal.source_id, to_text(_attributes(annotation)))
 
 
 def _refusal(

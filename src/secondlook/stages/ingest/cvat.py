@@ -164,7 +164,11 @@ def _entry(
     try:
         return _object(shape, image, source_id, label_from, more)
     except RefusedError as refusal:
-        return refusal.at(image.name, source_id)
+        return refusal.at(image.name, source_id, _own(shape))
+
+
+def _own(shape: Element) -> dict[str, str]:
+    return {one.get("name", ""): (one.text or "").strip() for one in shape.iterfind("attribute")}
 
 
 def _object(
@@ -177,8 +181,7 @@ def _object(
     if shape.tag not in _SHAPES:
         raise RefusedError("malformed", f"`{shape.tag}` is no shape of CVAT's")
     kept = {key: shape.get(key) for key in ("occluded", "source", "group_id", "rotation")}
-    own = {one.get("name", ""): (one.text or "").strip() for one in shape.iterfind("attribute")}
-    attributes = to_text({**kept, **own, **{key: value for key, value in more.items() if key != "label"}})
+    attributes = to_text({**kept, **_own(shape), **{key: value for key, value in more.items() if key != "label"}})
     box, segmentation = _geometry(shape, attributes, image.size)
     category = shape.get("label", more.get("label") or None)
     return SourceObject(

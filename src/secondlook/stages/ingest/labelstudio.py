@@ -117,7 +117,8 @@ def entries(tasks: jsonfile.Items, names: ImageNames, choices: ImageChoices) -> 
                 image = _image_of(group, images)
                 yield _object(group, source_id, _placed(image, names), choices)
             except RefusedError as refusal:
-                yield refusal.at(image, source_id)
+                notes = [_notes(result) for result in group]
+                yield refusal.at(image, source_id, {name: text for own in notes for name, text in own.items()})
     if predicted and not annotated:
         detail = "the tasks have predictions only, which are never read; annotate them, or export the annotations"
         yield RefusedError("malformed", detail, source_id="all tasks")

@@ -13,7 +13,7 @@ Kind = Literal[
     "moved",
     "moved_relabelled",
     "deleted",
-    "not_returned",  # its image is not in the file, or nobody answered it
+    "not_returned",  # its image is not in the file, nobody answered it, or what came back for it cannot be used
     "new",
     "unmatched",  # nothing that was handed over can be told from it
 ]

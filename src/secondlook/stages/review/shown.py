@@ -93,7 +93,7 @@ class Shown:
     def crops(self, instance_ids: Sequence[str]) -> dict[str, Piece]:
         """Return the stored crops of objects."""
         where = {row["instance_id"]: row for row in self.places.at(self.places.rows_of(instance_ids))}
-        shards = [where[name]["shard"] for name in instance_ids]
+        shards = self._shards_of(instance_ids)
         loaded = crops.load(self.results / "crop", shards, instance_ids) if instance_ids else {}
         return {name: thumbnails.of_crop(crop, _box(where[name])) for name, crop in loaded.items()}
 
@@ -106,8 +106,9 @@ class Shown:
     def ballots(self, cards: Sequence[Card]) -> Ballots:
         """Read the votes on some objects, and their vectors."""
         ids = [card["id"] for card in cards]
-        shards = [where["shard"] for where in self.places.at(self.places.rows_of(ids))]
-        return Ballots(self._votes(ids, shards), self._reference.vectors_of(ids, shards))
+        shards = self._shards_of(ids)
+        votes = {name: self.votes_of(name, ids, shards) for name in self._labelers}
+        return Ballots(votes, self._reference.vectors_of(ids, shards))
 
     def looks(self, cards: Sequence[Card], ballots: Ballots) -> Iterator[tuple[Card, Cuts | None, dict[str, Any]]]:
         """Yield cards with what is cut out of their images and with all of a look but the address of its image.
@@ -129,7 +130,7 @@ class Shown:
                         _vote(labeler, own.get(name), self.objects.classes) for labeler, own in ballots.votes.items()
                     ],
                     "alike": self._alike(card, ballots.vectors.get(name)),
-                    "track": self._track(int(rows[place]), card),
+                    **self._track(int(rows[place]), card),
                     "stack": list(self._small(card["also"][:STACK], STACK_PX).values()),
                 },
             )
@@ -172,8 +173,8 @@ class Shown:
         ]
         return [row for row in shown if row["crops"]]
 
-    def _track(self, row: int, card: Card) -> list[dict[str, Any]]:
-        """Return the frames of a track, at most FRAMES, those where labelers differ before others."""
+    def _track(self, row: int, card: Card) -> dict[str, Any]:
+        """Return how many frames a track has, and at most FRAMES of them, those where labelers differ before others."""
         rows = self.places.frames(row)
         table = self.objects.table.iloc[rows]
         if card["sample"] == records.AUDIT:  # the others would tell that the proposal is not that of the labelers
@@ -182,9 +183,10 @@ class Shown:
         kept = _kept(rows, differs, row)
         names = table["instance_id"].tolist()
         small = self._small([names[place] for place in kept], FRAME_PX)
-        return [
+        shown = [
             {
                 "id": names[place],
+                "place": place,
                 "src": small.get(names[place]),
                 "proposal": _known(table["proposal"].iloc[place]),
                 "given": _known(table["given"].iloc[place]),
@@ -193,6 +195,7 @@ class Shown:
             }
             for place in kept
         ]
+        return {"track": shown, "track_of": len(rows)}
 
     def _small(self, instance_ids: Sequence[str], limit_px: int) -> dict[str, str]:
         """Return small versions of stored crops as data addresses."""
@@ -203,13 +206,14 @@ class Shown:
             if name in found
         }
 
-    def _votes(self, ids: Sequence[str], shards: Sequence[int]) -> dict[str, dict[str, dict[str, Any]]]:
+    def votes_of(self, labeler: str, ids: Sequence[str], shards: Sequence[int]) -> dict[str, dict[str, Any]]:
+        """Return the votes of a labeler by object; `shards` are those of the objects, one each."""
         columns = ["instance_id", "label", "probabilities", "answer", "status"]
-        found = {}
-        for name in self._labelers:
-            table = records.read_objects(self.results / "label" / name, records.VOTE, shards, ids, columns)
-            found[name] = {row["instance_id"]: row for row in table.to_pylist()}
-        return found
+        table = records.read_objects(self.results / "label" / labeler, records.VOTE, shards, ids, columns)
+        return {row["instance_id"]: row for row in table.to_pylist()}
+
+    def _shards_of(self, instance_ids: Sequence[str]) -> list[int]:
+        return [where["shard"] for where in self.places.at(self.places.rows_of(instance_ids))]
 
 
 def _kept(rows: Rows, differs: NDArray[np.bool_], here: int) -> list[int]:

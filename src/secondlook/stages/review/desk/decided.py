@@ -35,7 +35,12 @@ class Decided:
 
     def by(self, person: str) -> NDArray[np.bool_]:
         """Return the objects on which a person has decided, (objects,)."""
-        return self._by.setdefault(PERSON + person.strip(), np.zeros(len(self.places), dtype=np.bool_))
+        return self._of(PERSON + person.strip())
+
+    def _of(self, labeler: str) -> NDArray[np.bool_]:
+        if labeler not in self._by:
+            self._by[labeler] = np.zeros(len(self.places), dtype=np.bool_)
+        return self._by[labeler]
 
     def on(self, person: str, day: str) -> int:
         """Return how many decisions of a person stand that were made on a day, as in `decided_at`."""
@@ -78,8 +83,7 @@ class Decided:
         if row is None or row["note"] == UNDONE:
             return
         name, labeler = key
-        own = self._by.setdefault(labeler, np.zeros(len(self.places), dtype=np.bool_))
-        own[self.places[name]] = by > 0
+        self._of(labeler)[self.places[name]] = by > 0
         self.looks[self.places[name]] += by
         self.people[labeler] = self.people.get(labeler, 0) + by
         self._days[labeler, row["decided_at"][:10]] += by

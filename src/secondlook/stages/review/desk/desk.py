@@ -12,19 +12,22 @@ from secondlook.base import progress
 from secondlook.config.stages import ReviewOptions
 from secondlook.io import records
 from secondlook.stages.review import decisions
-from secondlook.stages.review.desk.claims import Claims, Journal
+from secondlook.stages.review.desk.claims import Claims, Journal, holder_of
 from secondlook.stages.review.desk.decided import Decided, as_decisions
-from secondlook.stages.review.desk.handing import Dealer, Front, Hand, Wanted, wanted_of
+from secondlook.stages.review.desk.front import Front
+from secondlook.stages.review.desk.handing import Dealer, Hand, Wanted, wanted_of
 from secondlook.stages.review.desk.loaded import Loaded, load, matching_dataset
 from secondlook.stages.review.desk.merging import Merged, merge
+from secondlook.stages.review.desk.partial import PartlyShown
 from secondlook.stages.review.desk.saved import Row, Saved
 from secondlook.stages.review.desk.state import classes_of, state_of
 from secondlook.stages.review.matching import read_dataset
 from secondlook.stages.review.reading import UNDONE
-from secondlook.stages.review.shown import Card, Shown
+from secondlook.stages.review.shown import Card
 
 CLAIMS = "desk-claims.jsonl"
 MOST_THUMBNAILS = 300
+_AHEAD_S = 86400.0  # that a decision may be ahead of the clock here
 
 
 class Desk:
@@ -35,7 +38,7 @@ class Desk:
     ) -> None:
         self.clock = clock
         self.loaded: Loaded = load(results, folder, options)
-        self.shown = Shown(results, self.loaded.objects, options)
+        self.shown = PartlyShown(results, self.loaded.objects, options)
         self.saved, self._journal = Saved(folder), Journal(folder / CLAIMS)
         self.claims, self._dealer = Claims(clock, self._journal.write), Dealer(Front(options.batch_size))
         self.decided = self._read_decisions()
@@ -129,6 +132,12 @@ class Desk:
         return len(rows)
 
     def _require(self, row: Row) -> None:
+        """Raise ValueError for a row that counts for nothing, or that no later one could replace."""
+        most = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self.clock() + _AHEAD_S))
+        if row["decided_at"] > most:  # as text: so the latest is found
+            raise ValueError(
+                f"`decided_at` is {row['decided_at']}, ahead of the clock here; set the clock of the browser"
+            )
         if row["instance_id"] not in self.loaded.places:
             raise ValueError(f"{row['instance_id']}: is no object of this dataset")
         reason = self.decided.check(row).reason
@@ -139,20 +148,17 @@ class Desk:
         for row in rows:
             self.decided.take(row, self.decided.check(row))
             person, name = row["reviewer"].strip(), row["instance_id"]
-            if row["note"] != UNDONE:
-                self.claims.release(person, [name])
-            elif self.claims.holder(name) is None:  # it is on their screen again
-                self.claims.claim(person, [name])
+            (self.claims.undone if row["note"] == UNDONE else self.claims.decided)(person, name)
 
     def claim(self, told: Mapping[str, Any]) -> dict[str, Any]:
         """Return the next objects for a person; raises ValueError for a claim that is none."""
         wanted = wanted_of(told, self.loaded.objects.classes)
         with self._lock:
-            self.claims.claim(wanted.person, self._claimed_again(wanted))
+            self.claims.claim(wanted.holder, self._claimed_again(wanted))
             handed = self._dealer.deal(Hand(self.loaded, self.merged, self.decided, self.claims, wanted))
             names = handed.table["instance_id"].tolist()
             known = handed.table[handed.table["sample"] == records.AUDIT]
-            self.claims.claim(wanted.person, names, dict(zip(known["instance_id"], known["proposal"], strict=True)))
+            self.claims.claim(wanted.holder, names, dict(zip(known["instance_id"], known["proposal"], strict=True)))
             queued = handed.table["sample"] == "queue"
             others = {
                 name: self.merged.others(int(row))
@@ -170,23 +176,24 @@ class Desk:
         return [name for name in open_ if self.claims.holder(name) is None]
 
     def release(self, told: Mapping[str, Any]) -> dict[str, Any]:
-        """Take objects back from a person; raises ValueError where it is not said from whom or which."""
-        person, names = told.get("reviewer"), told.get("ids")
-        if not isinstance(person, str) or not isinstance(names, list) or not all(isinstance(one, str) for one in names):
-            raise ValueError("`reviewer` is a name and `ids` a list of ids")
+        """Take objects back from a tab of a person; raises ValueError where it is not said from whom or which."""
+        holder, names = holder_of(told), told.get("ids")
+        if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+            raise ValueError("`ids` is a list of ids")
         with self._lock:
-            self.claims.release(person.strip(), names)
+            self.claims.release(holder, names)
         return {}
 
-    def state(self, person: str) -> dict[str, Any]:
+    def state(self, person: str, tab: str = "") -> dict[str, Any]:
         """Return how far the work is, and note that a person is there; nobody where the name is empty."""
+        person = person.strip()
         with self._lock:
-            if person.strip():
-                self.claims.hear(person.strip())
+            if person:
+                self.claims.hear(holder_of({"reviewer": person, "tab": tab}))
             now = state_of(self.loaded, self.merged, self.decided, self.claims, person)
             return {
                 **now,
-                "classes": classes_of(self.loaded, self.merged, self.decided, self._dealer.front),
+                "classes": classes_of(self.loaded, self.merged, self.decided, self._dealer.front, person),
                 "merging": self.merging,
             }
 
@@ -226,4 +233,5 @@ def _cells(told: Any) -> dict[str, str]:
     """Return a decision as it is read from a file; raises ValueError for one that cannot be written."""
     if not isinstance(told, dict) or not told.get("instance_id") or not str(told.get("reviewer") or "").strip():
         raise ValueError("a decision is a mapping with an `instance_id` and a `reviewer`")
+    holder_of({"reviewer": str(told["reviewer"])})
     return decisions.to_cells(told)

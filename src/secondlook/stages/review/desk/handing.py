@@ -9,8 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from secondlook.io import records
-from secondlook.stages.review.desk.claims import Claims
+from secondlook.stages.review.desk.claims import Claims, Holder, holder_of
 from secondlook.stages.review.desk.decided import Decided
+from secondlook.stages.review.desk.front import Front, open_to
 from secondlook.stages.review.desk.loaded import Loaded, Rows
 from secondlook.stages.review.desk.merging import Merged, probability_of
 from secondlook.stages.review.queue import RANDOM
@@ -24,11 +25,11 @@ _COLUMNS = ["instance_id", "sample", "probability", "benefit", "reason", "propos
 class Wanted:
     """What a person asks for: `count` objects of a part; the filters are those of a wall and choose in the queue.
 
-    `label` is the proposed class. `front` asks only for what walls show first, see `Front`. `holding` are the objects
-    that are still on the screen.
+    `holder` is the person and the tab, `label` the proposed class. `front` asks only for what walls show first, see
+    `Front`. `holding` are the objects that are still on the screen.
     """
 
-    person: str
+    holder: Holder
     part: str
     label: str | None
     only: str | None
@@ -37,23 +38,30 @@ class Wanted:
     count: int
     holding: tuple[str, ...]
 
+    @property
+    def person(self) -> str:
+        """Who asks, in whichever tab."""
+        return self.holder.person
+
 
 def wanted_of(told: Mapping[str, Any], classes: Sequence[str]) -> Wanted:
     """Return a claim as it was sent; raises ValueError with a sentence for one that is none."""
-    person, holding = told.get("reviewer"), told.get("holding") or []
-    if not isinstance(person, str) or not person.strip():
-        raise ValueError("a claim needs the name of a reviewer")
-    if told.get("part") not in PARTS or told.get("only") not in FILTERS:
-        raise ValueError(f"`part` is one of {', '.join(PARTS)}; `only` is contradicted, confirmed or null")
+    one, holding = holder_of(told), told.get("holding") or []
+    if told.get("part") not in PARTS:
+        raise ValueError(f"`part` is one of {', '.join(PARTS)}")
+    if told.get("only") not in FILTERS:
+        raise ValueError("`only` is contradicted, confirmed or null")
     if told.get("class") is not None and told["class"] not in classes:
         raise ValueError(f"`{told['class']}` is no class of this dataset")
     below, count = told.get("below"), told.get("count", 1)
-    if not isinstance(below, int | float | None) or not isinstance(count, int) or not 0 <= count <= MOST:
-        raise ValueError(f"`below` is a number or null, `count` at most {MOST}")
+    if not isinstance(below, int | float | None):
+        raise ValueError("`below` is a number or null")
+    if not isinstance(count, int) or not 0 <= count <= MOST:
+        raise ValueError(f"`count` is a whole number from 0 to {MOST}")
     if not isinstance(holding, list) or not all(isinstance(name, str) for name in holding):
         raise ValueError("`holding` is a list of ids")
     filters = (told.get("class"), told.get("only"), below, bool(told.get("front")))
-    return Wanted(person.strip(), told["part"], *filters, count, tuple(holding))
+    return Wanted(one, told["part"], *filters, count, tuple(holding))
 
 
 @dataclass(frozen=True)
@@ -80,32 +88,15 @@ class Hand:
         self.names = merged.objects.table["instance_id"].to_numpy()
         self.mine = decided.by(wanted.person)
         self.blocked = np.zeros(len(loaded), dtype=np.bool_)
-        held = [*claims.taken(wanted.person), *wanted.holding]
+        held = [*claims.taken(wanted.holder), *wanted.holding]
         self.blocked[[loaded.places[name] for name in held if name in loaded.places]] = True
 
-    def queue(self, front: "Front") -> Rows:
+    def queue(self, front: Front) -> Rows:
         """Return the open rows of the queue that pass the filters, in its order."""
-        rows = front.among(self._open()) if self.wanted.front else self._open()
+        queue = self.merged.queue[~self.blocked[self.merged.queue]]
+        rows = open_to(self.wanted.person, self.merged, self.decided, queue)
+        rows = front.among(rows, self.merged) if self.wanted.front else rows
         return np.asarray(rows[self._passes(rows)])
-
-    def _open(self) -> Rows:
-        rows = self.merged.queue[~self.blocked[self.merged.queue]]
-        looks, differ, again = self.decided.looks[rows], self.merged.differ[rows], self.merged.again[rows]
-        is_open = np.where(again, (looks == 1) & ~self.mine[rows], looks == 0) | differ
-        for place in np.flatnonzero(differ | self._changed(rows)):
-            is_open[place] &= not self._is_settled(int(rows[place]))
-        return np.asarray(rows[is_open])
-
-    def _changed(self, rows: Rows) -> NDArray[np.bool_]:
-        changed = np.zeros(len(self.loaded), dtype=np.bool_)
-        changed[[row for row, number in self.decided.changed.items() if number > self.merged.number]] = True
-        return np.asarray(changed[rows])
-
-    def _is_settled(self, row: int) -> bool:
-        """Tell whether this person has nothing to say on a row: it waits for the next merge, or they came last."""
-        if self.decided.changed.get(row, 0) > self.merged.number:
-            return not self.merged.again[row] or self.decided.looks[row] != 1
-        return not self.decided.may_look_again(self.wanted.person, self.names[row])
 
     def _passes(self, rows: Rows) -> NDArray[np.bool_]:
         wanted, label, given = self.wanted, self.loaded.label[rows], self.loaded.dataset.given[rows]
@@ -133,23 +124,6 @@ class Hand:
             and not self.blocked[row]
             and (self.names[row], labeler) not in self.decided.read.audits
         ]
-
-
-class Front:
-    """The part of the queue that walls show first: its next `size` open objects, then the next ones.
-
-    Without it a wall would go through a class down to what nobody doubts before the next class begins.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size, self._rows = size, np.zeros(0, dtype=np.int64)
-
-    def among(self, rows: Rows) -> Rows:
-        """Return the rows of the front among those that are open, in the order of the queue."""
-        here = rows[np.isin(rows, self._rows)]
-        if not len(here):
-            self._rows = here = rows[: self._size]
-        return here
 
 
 class Dealer:

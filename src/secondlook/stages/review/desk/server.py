@@ -114,7 +114,7 @@ class Handler(BaseHTTPRequestHandler):
         if name == "image":
             return _told(lambda: _image(desk.whole_image(asked.get("id", ""))))
         questions: dict[str, Callable[[], Any]] = {
-            "state": lambda: desk.state(asked.get("reviewer", "")),
+            "state": lambda: desk.state(asked.get("reviewer", ""), asked.get("tab", "")),
             "thumbnails": lambda: desk.thumbnails([one for one in asked.get("ids", "").split(",") if one]),
             "look": lambda: desk.look(asked.get("id", "")),
         }

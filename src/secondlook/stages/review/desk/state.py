@@ -7,8 +7,8 @@ import numpy as np
 
 from secondlook.stages.review.desk.claims import Claims
 from secondlook.stages.review.desk.decided import PERSON, Decided
-from secondlook.stages.review.desk.handing import Front
-from secondlook.stages.review.desk.loaded import Loaded, Rows
+from secondlook.stages.review.desk.front import Front, open_to
+from secondlook.stages.review.desk.loaded import Loaded
 from secondlook.stages.review.desk.merging import Merged
 
 
@@ -26,7 +26,7 @@ def state_of(loaded: Loaded, merged: Merged, decided: Decided, claims: Claims, p
         "decided": int((merged.seen | ~unseen).sum()),
         "to_people": int((merged.unsure & (unseen | merged.differ)).sum()),
         "open": {
-            "queue": len(open_queue(merged, decided)),
+            "queue": int((~merged.differ[open_to(person, merged, decided, merged.queue)]).sum()),
             "random": int(unseen[merged.sample].sum()),
             "conflicts": int(merged.differ.sum()),
         },
@@ -36,10 +36,13 @@ def state_of(loaded: Loaded, merged: Merged, decided: Decided, claims: Claims, p
     }
 
 
-def classes_of(loaded: Loaded, merged: Merged, decided: Decided, front: Front) -> list[dict[str, Any]]:
-    """Return how many objects of the queue are proposed as each class, in the front of it, and of those for people."""
-    queue = open_queue(merged, decided)
-    parts = {"open": queue, "front": front.among(queue), "to_people": queue[merged.unsure[queue]]}
+def classes_of(loaded: Loaded, merged: Merged, decided: Decided, front: Front, person: str) -> list[dict[str, Any]]:
+    """Return how many objects of the queue are proposed as each class, for a person: in all, first, and for people.
+
+    `front` are those that walls show first.
+    """
+    queue = open_to(person, merged, decided, merged.queue)
+    parts = {"open": queue, "front": front.among(queue, merged), "to_people": queue[merged.unsure[queue]]}
     counts = {
         name: np.bincount(loaded.label[rows][loaded.label[rows] >= 0], minlength=len(loaded.objects.classes)).tolist()
         for name, rows in parts.items()
@@ -50,11 +53,6 @@ def classes_of(loaded: Loaded, merged: Merged, decided: Decided, front: Front) -
         if counts["open"][at]
     ]
     return sorted(found, key=lambda row: -row["open"])
-
-
-def open_queue(merged: Merged, decided: Decided) -> Rows:
-    """Return the rows of the queue on which nobody has decided, in its order."""
-    return np.asarray(merged.queue[(decided.looks[merged.queue] == 0) & ~merged.differ[merged.queue]])
 
 
 def _people(decided: Decided, claims: Claims) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ const App = (() => {
   const token = document.querySelector("meta[name=secondlook-token]").content;
   const isDesk = data.name === "desk";
   const source = isDesk ? Server : Disk;
-  let view = "";
+  let view = "", before = 0; // before: decisions on this page under another name
   const views = { single: Single, wall: Wall };
 
   const hush = Dom.later(() => write("message", ""), 6000);
@@ -15,6 +15,7 @@ const App = (() => {
 
   const drawSaved = () => {
     write("saved", Outbox.say());
+    find("saved").title = Outbox.say(); // the header may cut it
     find("saved").classList.toggle("problem", Boolean(Outbox.state.problem || Outbox.state.refused.length));
   };
 
@@ -27,7 +28,7 @@ const App = (() => {
   const progress = () => {
     const done = Decisions.count(), all = data.cards.length;
     find("undo").disabled = find("wall-undo").disabled = !Decisions.mayUndo();
-    if (isDesk) return write("count", Words.today(Math.max(done, (Desk.state() || {}).mine || 0)));
+    if (isDesk) return write("count", Words.today(Math.max(done - before, (Desk.state() || {}).mine || 0)));
     Object.assign(find("progress"), { max: Math.max(1, all), value: done });
     write("count", Words.done(done, all));
     return write("left", Decisions.timeLeft(all - done));
@@ -107,6 +108,14 @@ const App = (() => {
     event.preventDefault();
   };
 
+  const freed = () => { Wall.clear(); Single.released(); };
+
+  const rejoin = () => { // somebody else sits here now
+    before = Decisions.count();
+    Desk.forget();
+    route();
+  };
+
   const leave = () => { // the objects of this page are free for others
     if (isDesk) Server.release([...Wall.held(), ...Single.held()], { keepalive: true });
   };
@@ -119,7 +128,7 @@ const App = (() => {
     Disk.open(data);
     Single.begin(data, source);
     Wall.begin(data, source);
-    Person.begin(() => { if (isDesk) route(); }, () => Crop.draw());
+    Person.begin(() => { if (isDesk) rejoin(); }, { redraw: () => Crop.draw(), leaving: isDesk ? freed : null });
     const clicks = { download: () => Decisions.download(Person.name()), "help-open": () => find("help").showModal() };
     for (const [id, action] of Object.entries(clicks)) find(id).addEventListener("click", () => { settle(); action(); });
     const last = Classes.KEYS[Math.min(Classes.KEYS.length, data.classes.length) - 1] || "";

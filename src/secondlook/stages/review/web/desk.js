@@ -54,11 +54,12 @@ const Desk = (() => {
       bar(state);
       page(state);
       changed(state);
+      dispatchEvent(new Event("secondlook:answer")); // what waits for the server goes on
     } catch { write("offline", Words.offline); }
     setTimeout(poll, EVERY_MS);
   };
 
   const begin = (onChange = () => {}) => { changed = onChange; poll(); };
 
-  return { begin, state: () => last };
+  return { begin, state: () => last, forget: () => { last = null; } };
 })();

@@ -21,7 +21,7 @@ const Thumb = (() => {
 })();
 
 const Grid = (() => {
-  const GAP = 6, CAPTION = 20, MOST = 400, SMALLEST = 56, LARGEST = 320, GROWS = 2, NEAR = 0.15;
+  const GAP = 6, CAPTION = 20, MOST = 400, SMALLEST = 56, LARGEST = 320, GROWS = 4, NEAR = 0.15;
   let drawn = 1; // columns
   const place = () => Dom.find("grid");
   const size = () => Store.setting("size", 104);
@@ -41,11 +41,11 @@ const Grid = (() => {
     return [planned(columns, captions), ...others].reduce((best, plan) => (plan.unused < best.unused - GAP ? plan : best));
   };
 
-  const roomy = (captions, count) => { // few crops are drawn larger, up to twice the wanted size
+  const roomy = (captions, count) => { // few crops are drawn larger, up to four times the wanted size, as long as all are seen
     let plan = layout(captions);
     while (plan.columns > 1) {
       const larger = planned(plan.columns - 1, captions);
-      if (larger.count < count || larger.cell > GROWS * size()) break;
+      if (larger.count < count || larger.unused < -GAP || larger.cell > GROWS * size()) break;
       plan = larger;
     }
     return plan;

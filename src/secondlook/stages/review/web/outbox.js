@@ -2,7 +2,7 @@
 const Outbox = (() => {
   const MOST_ROWS = 200, MOST_BYTES = 400000, LONGEST_WAIT_MS = 10000;
   let prefix = "", token = "", lists = [], busy = false, wait_ms = 500, timer = 0, counter = 0, changed = () => {};
-  const state = { problem: "", refused: [], stored: true };
+  const state = { problem: "", isSilent: false, refused: [], stored: true };
 
   const size = (rows) => rows.reduce((sum, row) => sum + JSON.stringify(row).length, 0);
   const count = () => lists.reduce((sum, list) => sum + list.rows.length, 0);
@@ -74,13 +74,14 @@ const Outbox = (() => {
     let status = 200;
     while (lists.length && status === 200) { status = await sendOnce(); changed(); }
     busy = false;
-    state.problem = status === 200 ? "" : why(status);
+    Object.assign(state, { problem: status === 200 ? "" : why(status), isSilent: status === 0 });
     wait_ms = status === 200 ? 500 : Math.min(LONGEST_WAIT_MS, 2 * wait_ms);
     if (status !== 200) timer = setTimeout(send, wait_ms);
     changed();
   };
 
   const soon = () => { wait_ms = 500; send(); };
+  const heard = () => { if (state.isSilent) soon(); }; // the server is back: nothing waits any longer
 
   const open = (key, secret, onChange) => {
     prefix = `outbox:${key}:`;
@@ -88,6 +89,7 @@ const Outbox = (() => {
     changed = onChange;
     lists = Store.keys(prefix).map((name) => ({ name, rows: Store.read(name) })).filter((list) => Array.isArray(list.rows));
     addEventListener("online", soon);
+    addEventListener("secondlook:answer", heard);
     document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
     addEventListener("beforeunload", (event) => { if (count()) event.preventDefault(); });
     send();

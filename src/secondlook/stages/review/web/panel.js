@@ -35,16 +35,17 @@ const Panel = (() => {
       element("div", {}, ...row.crops.map((src) => image(src, row.label))))));
   };
 
-  const frame = (one, index) => {
-    const label = one.proposal ?? one.given ?? Words.none;
-    return element("li", { class: [one.here && "here", one.differs && "differs"].filter(Boolean).join(" "), title: Words.frame(index, label, one.differs),
-      ...(one.here ? { "aria-current": "true" } : {}) }, image(one.src, Words.frame(index, label, one.differs)),
-    element("span", {}, one.differs ? element("b", {}, "≠ ") : null, label));
+  const frame = (one) => { // place: among all frames of the track
+    const label = one.proposal ?? one.given ?? Words.none, said = Words.frame(one.place, label, one.differs);
+    return element("li", { class: [one.here && "here", one.differs && "differs"].filter(Boolean).join(" "), title: said,
+      ...(one.here ? { "aria-current": "true" } : {}) }, image(one.src, said),
+    element("small", {}, one.place + 1), element("span", {}, one.differs ? element("b", {}, "≠ ") : null, label));
   };
 
   const track = (look) => {
     const frames = look ? look.track : [];
     find("track").hidden = !frames.length;
+    Dom.write("track-of", look && frames.length ? Words.frames(frames.length, look.track_of) : "");
     find("frames").replaceChildren(...frames.map(frame));
     find("differs").hidden = !frames.some((one) => one.differs);
     const here = find("frames").querySelector(".here");

@@ -1,8 +1,10 @@
 // Who decides, and how the page looks to them: the field for the name, and light or dark.
 const Person = (() => {
   const { find } = Dom;
+  let known = ""; // the name that decisions and claims bear
 
-  const name = () => find("reviewer").value.trim();
+  const name = () => known;
+  const typed = () => find("reviewer").value.trim();
 
   const ask = () => { // the field says what is missing, and takes the focus
     find("reviewer").setAttribute("aria-invalid", "true");
@@ -21,11 +23,22 @@ const Person = (() => {
     try { localStorage.setItem("secondlook:theme", document.documentElement.dataset.theme); } catch { /* only this page turns */ }
   };
 
-  const begin = (renamed, redraw = () => {}) => {
+  const rename = (renamed) => {
+    known = typed();
+    Store.rename(known);
+    renamed();
+  };
+
+  // `leaving` ends, still under the old name, what that name holds
+  const begin = (renamed, { redraw = () => {}, leaving = null } = {}) => {
     const field = find("reviewer");
-    field.value = Store.name();
-    field.addEventListener("input", () => { if (name()) { field.removeAttribute("aria-invalid"); find("need-name").hidden = true; } });
-    field.addEventListener("change", () => { Store.rename(name()); renamed(); });
+    known = field.value = Store.name();
+    field.addEventListener("input", () => { if (typed()) { field.removeAttribute("aria-invalid"); find("need-name").hidden = true; } });
+    field.addEventListener("change", () => {
+      if (!leaving || !known) return rename(renamed);
+      leaving();
+      return setTimeout(() => rename(renamed)); // what was claimed ahead is given back before
+    });
     find("theme").addEventListener("click", (event) => { event.currentTarget.blur(); turn(); redraw(); });
   };
 

@@ -68,6 +68,26 @@ const Disk = (() => {
   return { open, claim, classes, thumbnails, look, random, release: () => {}, image: (shown) => shown.image };
 })();
 
+const Tab = (() => { // a name of this tab, random for each page: claims belong to a person in a tab
+  const KEY = "secondlook:tab";
+
+  const kept = () => { // taken while the page is there, because a browser hands a copy to a duplicate of the tab
+    try {
+      const name = sessionStorage.getItem(KEY);
+      sessionStorage.removeItem(KEY);
+      return name;
+    } catch { return null; }
+  };
+
+  const random = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const name = kept() || random();
+
+  addEventListener("pagehide", () => { try { sessionStorage.setItem(KEY, name); } catch { /* the next page is another tab */ } });
+  addEventListener("pageshow", (event) => { if (event.persisted) kept(); });
+
+  return { name };
+})();
+
 const Server = (() => {
   const AT_ONCE = 300, MOST = 3000, MOST_LOOKS = 30;
   let token = "", reviewer = () => "";
@@ -81,7 +101,7 @@ const Server = (() => {
     return answer.json();
   };
 
-  const body = (content) => ({ method: "POST", body: JSON.stringify({ reviewer: reviewer(), ...content }),
+  const body = (content) => ({ method: "POST", body: JSON.stringify({ reviewer: reviewer(), tab: Tab.name, ...content }),
     headers: { "Content-Type": "application/json", "X-Token": token } });
 
   const claim = async ({ part, name = null, only = null, below = null, front = false, count, holding }) => {
@@ -92,7 +112,7 @@ const Server = (() => {
     return { cards, left: got.left };
   };
 
-  const state = () => ask(`state?reviewer=${encodeURIComponent(reviewer())}`);
+  const state = () => ask(`state?reviewer=${encodeURIComponent(reviewer())}&tab=${Tab.name}`);
   const classes = async () => (await state()).classes; // most open ones first; `front` of them are among the most doubtful
   const random = async () => (await state()).open.random;
 

@@ -12,6 +12,7 @@ const Words = (() => {
     size: (card) => `${card.path} · ${Math.round(card.box[2])} × ${Math.round(card.box[3])} px`,
     vote: "vote", answer: (status, text) => (text ? `${status}: ${text}` : status),
     alike: { proposal: "proposed", given: "given" },
+    frames: (shown, all) => (shown < all ? `${number(shown)} of ${number(all)} frames` : many(all, "frame", "frames")),
     frame: (place, label, differs) => `frame ${place + 1}: ${label}${differs ? ", labelers differ" : ""}`,
     alsoDecides: (count) => `also decides ${many(count, "near-duplicate or object", "near-duplicates or objects")} of its track`,
     alone: (count) => `${many(count, "near-duplicate or object", "near-duplicates or objects")} of its track: not decided by this`,
@@ -37,9 +38,9 @@ const Words = (() => {
     // the wall
     asked: (name) => `Are these all: ${name}?`, askedRandom: "Are these proposals right?",
     wallOption: (name, open) => (open === null ? name : `${name} (${number(open)})`),
-    left: (count) => `${many(count, "open object", "open objects")} of this kind`,
-    leftFront: (count) => `${number(count)} of this kind among the most doubtful`,
-    screen: (shown, marked) => `${number(shown)} on this screen${marked ? `, ${number(marked)} marked` : ""}`,
+    left: (count) => `${number(count)} open`,
+    leftFront: (count) => `${number(count)} open among the most doubtful`,
+    screen: (shown, marked) => `${number(shown)} shown${marked ? `, ${number(marked)} marked` : ""}`,
     accept: (count, marked) => (marked ? `Accept the other ${number(count)}` : `Accept all ${number(count)}`),
     unsureMark: "cannot tell", openMark: "?", about: (card) => [
       card.given === null ? "no given label" : `given ${card.given}`, `proposal ${card.proposal ?? "none"} ${Words.confidence(card.confidence)}`,
