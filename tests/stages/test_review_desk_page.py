@@ -111,6 +111,34 @@ def test_a_screen_of_the_wall_is_saved_as_rows(office: Office, page: Page) -> No
     assert Counter(row["note"] for row in office.rows()) == {"": len(first), "undone": len(first)}
 
 
+def test_undo_works_after_a_reload_at_the_desk(office: Office, page: Page) -> None:
+    page.set_viewport_size({"width": 700, "height": 600})
+    sit_down(page, office, "wall")
+    first = shown(page)
+    page.keyboard.press("Space")
+    page.keyboard.press("x")
+    next_screen(page)
+    second = shown(page)
+    next_screen(page)
+    all_saved(page)
+    page.goto(office.address)
+    page.goto(office.address + "review.html#single")
+    page.wait_for_selector("#main[data-id]")
+    for screen, left in ((second, len(first)), (first, 0)):
+        page.keyboard.press("u")
+        page.wait_for_function("(id) => document.querySelector('.cell')?.dataset.id === id", arg=screen[0])
+        assert shown(page) == screen
+        all_saved(page)
+        undone = {row["instance_id"] for row in office.rows() if row["note"] == "undone"}
+        assert len(first) + len(second) - len(undone) == left
+    assert page.get_attribute("#cell-0", "aria-label").endswith("cannot tell")
+    page.keyboard.press("u")
+    page.wait_for_function("document.getElementById('message').textContent === 'There is nothing to undo.'")
+    next_screen(page)
+    page.keyboard.press("u")
+    page.wait_for_function("(id) => document.querySelector('.cell')?.dataset.id === id", arg=first[0])
+
+
 def test_what_somebody_undoes_stays_theirs(office: Office, browser: Browser, page: Page) -> None:
     page.set_viewport_size({"width": 700, "height": 600})
     sit_down(page, office, "wall")

@@ -27,7 +27,7 @@ const App = (() => {
 
   const progress = () => {
     const done = Decisions.count(), all = data.cards.length;
-    find("undo").disabled = find("wall-undo").disabled = !done;
+    find("undo").disabled = find("wall-undo").disabled = !Decisions.mayUndo();
     if (isDesk) return write("count", Words.today(Math.max(done - before, (Desk.state() || {}).mine || 0)));
     Object.assign(find("progress"), { max: Math.max(1, all), value: done });
     write("count", Words.done(done, all));

@@ -3,6 +3,7 @@ const Decisions = (() => {
   const MOST_LATELY = 400;
   let data = null, token = "", state = { said: {}, order: [] };
   let stored = "", changes = []; // what stood in the browser when it was read last, and what could not be stored since
+  let earlier = { said: {}, order: [] }; // at the desk: what was decided in this tab before it was loaded again, for undo
   const cards = new Map(); // id -> card
 
   const isDesk = () => data.name === "desk";
@@ -14,16 +15,40 @@ const Decisions = (() => {
     data = page;
     token = secret;
     know(data.cards);
-    if (isDesk()) return;
+    if (isDesk()) { recall(); return; }
     refresh();
     Store.follow(data.key, () => { if (refresh()) changed(); });
   };
 
   const apply = ({ gone, decided }) => { // gone: ids; decided: [id, decision]
     const now = new Set([...gone, ...decided.map(([id]) => id)]);
-    for (const id of gone) delete state.said[id];
-    for (const [id, decision] of decided) state.said[id] = decision;
-    state.order = state.order.filter((id) => !now.has(id)).concat(decided.map(([id]) => id));
+    drop(state, now);
+    drop(earlier, now);
+    for (const [id, decision] of decided) { state.said[id] = decision; state.order.push(id); }
+  };
+
+  // --- at the desk: the last acts of this tab, with their cards, so that undo works after a reload
+
+  const tabKey = () => `lately:${data.task}:${data.key}`;
+
+  const recall = () => {
+    const kept = Store.tab.read(tabKey());
+    if (!kept || !Array.isArray(kept.cards)) return;
+    earlier = { said: kept.said, order: kept.order };
+    know(kept.cards);
+  };
+
+  const remember = () => {
+    const order = [...earlier.order, ...state.order], all = { ...earlier.said, ...state.said };
+    for (let most = MOST_LATELY; most >= 1; most >>= 2) {
+      const cut = (all[order[order.length - most - 1]] || {}).screen, ids = order.slice(-most).filter((id) => !cut || all[id].screen !== cut); // whole acts
+      if (Store.tab.write(tabKey(), { order: ids, said: Object.fromEntries(ids.map((id) => [id, all[id]])), cards: ids.map((id) => cards.get(id)) })) return;
+    }
+  };
+
+  const drop = (from, ids) => {
+    for (const id of ids) delete from.said[id];
+    from.order = from.order.filter((id) => !ids.has(id));
   };
 
   const refresh = () => { // other tabs of this page decide, too; says whether something has changed
@@ -38,14 +63,14 @@ const Decisions = (() => {
   const change = (one) => { // the change is made on what is stored now
     if (!isDesk()) refresh();
     apply(one);
-    if (isDesk()) return true; // the outbox keeps what is not saved yet
+    if (isDesk()) { remember(); return true; } // the outbox keeps what is not saved yet
     const text = JSON.stringify(state), isStored = Store.put(data.key, text);
     changes = isStored ? [] : [...changes, one];
     if (isStored) stored = text;
     return isStored;
   };
 
-  const newest = () => state.order.reduce((most, id) => Math.max(most, state.said[id].screen || 0), 0);
+  const newest = () => [earlier, state].flatMap(({ order, said: all }) => order.map((id) => all[id].screen || 0)).reduce((most, one) => Math.max(most, one), 0);
 
   const know = (more) => { for (const card of more) cards.set(card.id, card); };
 
@@ -71,16 +96,16 @@ const Decisions = (() => {
   };
 
   const last = () => { // the last act: one object, or a whole screen with its number
-    const id = state.order[state.order.length - 1];
+    const { order, said: all } = state.order.length ? state : earlier, id = order[order.length - 1];
     if (id === undefined) return { ids: [], screen: null };
-    const screen = state.said[id].screen ?? null;
-    return { ids: screen ? state.order.filter((one) => state.said[one].screen === screen) : [id], screen };
+    const screen = all[id].screen ?? null;
+    return { ids: screen ? order.filter((one) => all[one].screen === screen) : [id], screen };
   };
 
   const undo = () => {
     if (!isDesk()) refresh();
     const { ids } = last(), decided_at = new Date().toISOString();
-    const gone = ids.map((id) => ({ card: cards.get(id), decision: state.said[id] })).filter(({ card }) => card);
+    const gone = ids.map((id) => ({ card: cards.get(id), decision: state.said[id] ?? earlier.said[id] })).filter(({ card }) => card);
     change({ gone: ids, decided: [] });
     if (gone.length) send(gone.map(({ card, decision }) => row(card, { ...decision, label: "", note: data.undone, decided_at })));
     return gone;
@@ -119,5 +144,7 @@ const Decisions = (() => {
     setTimeout(() => URL.revokeObjectURL(address), 10000);
   };
 
-  return { open, know, said, ids, count, last, take, undo, timeLeft, download };
+  const mayUndo = () => state.order.length + earlier.order.length > 0;
+
+  return { open, know, said, mayUndo, ids, count, last, take, undo, timeLeft, download };
 })();

@@ -26,6 +26,11 @@ const Store = {
     try { return Object.keys(localStorage).filter((key) => key.startsWith("secondlook:" + prefix)).map((key) => key.slice(11)).sort(); }
     catch { return []; }
   },
+  // what this tab keeps over a reload; less of it where the browser has no room
+  tab: {
+    read(key) { try { return JSON.parse(sessionStorage.getItem("secondlook:" + key)); } catch { return null; } },
+    write(key, value) { try { sessionStorage.setItem("secondlook:" + key, JSON.stringify(value)); return true; } catch { return false; } },
+  },
   setting(name, otherwise) { const kept = (Store.read("settings") || {})[name]; return kept === undefined ? otherwise : kept; },
   set(name, value) { Store.write("settings", { ...(Store.read("settings") || {}), [name]: value }); },
 };

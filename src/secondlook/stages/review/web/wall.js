@@ -148,7 +148,7 @@ const Wall = (() => {
   const label = (name) => {
     const count = Marks.label(name);
     App.say(count ? Words.labelled(count, name) : Words.markFirst);
-    Classes.used(name);
+    if (count) Classes.used(name);
     find("grid").focus();
     drawClasses();
   };
