@@ -110,3 +110,45 @@ def test_few_crops_fill_the_window(
     assert boxes[0]["width"] >= wide
     grid: Any = page.locator("#grid").bounding_box()
     assert max(box["y"] + box["height"] for box in boxes) <= grid["y"] + grid["height"] + 1
+
+
+NAMES = [
+    f"{kind}--kind-{number}-of-a-sign--g{kinds}"
+    for kind in ("warning", "rule")
+    for number in range(20)
+    for kinds in (1, 2)
+]
+MANY: Rows = [{"given": NAMES[0], "label": NAMES[1], "p": 0.6 + number / 99} for number in range(12)]
+
+
+def test_a_search_finds_all_words_in_any_order_and_moves_no_crop(
+    secondlook: Command, tmp_path: Path, page: Page
+) -> None:
+    open_wall(page, pages_of(secondlook, tmp_path, MANY, classes=NAMES))
+    page.wait_for_timeout(200)
+    before = page.evaluate(PLACES)
+    press(page, "Space", "/")
+    page.keyboard.type("g2 kind-1")
+    page.wait_for_timeout(200)
+    assert page.evaluate(PLACES) == before
+    found = page.locator("#wall-classes button")
+    names = [one.get_attribute("title") for one in found.all()]
+    assert names == [name for name in NAMES if "g2" in name and "kind-1" in name]
+    assert page.evaluate(COVERED, "#wall-classes button") == []
+    assert all(one.inner_text().split("\n")[-1].endswith("of-a-sign--g2") for one in found.all()), "the end is shown"
+    press(page, "ArrowDown", "ArrowDown", "ArrowDown", "ArrowUp", "Enter")
+    assert page.inner_text("#cell-0 .mark") == f"✗ {names[1]}"
+    page.wait_for_timeout(200)
+    assert page.evaluate(PLACES) == before
+
+
+def test_long_names_and_a_tree_leave_all_buttons_on_the_panel(secondlook: Command, tmp_path: Path, page: Page) -> None:
+    long = [*NAMES, "Z" * 300, "Y" * 300]
+    made = pages_of(secondlook, tmp_path, [{"given": long[-2], "label": long[-1], "p": 0.6}], classes=long)
+    open_page(page, made)
+    page.wait_for_selector("#votes .vote")
+    panel: Any = page.locator(".panel").bounding_box()
+    for name in ("#classes .branch >> nth=0", "#classes .branch >> nth=1", "#accept", "#unsure", "#undo"):
+        box: Any = page.locator(name).bounding_box()
+        assert box["y"] + box["height"] <= panel["y"] + panel["height"], name
+        assert box["x"] + box["width"] <= panel["x"] + panel["width"], name

@@ -168,7 +168,11 @@ def test_hostile_names_are_text(secondlook: Command, tmp_path: Path, page: Page)
     assert page.inner_text("#proposal") == HOSTILE[0]
     assert page.inner_text("#given") == HOSTILE[1]
     assert path.name in page.inner_text("#path")
-    assert [button.inner_text().split("\n")[-1] for button in page.query_selector_all("#classes button")] == HOSTILE
+    shown = page.eval_on_selector_all(
+        "#classes button",
+        "all => all.map((one) => [...one.querySelectorAll('span')].map((part) => part.textContent).join(''))",
+    )
+    assert shown == HOSTILE
     page.keyboard.press("2")
     assert labels(page) == {"o0000": HOSTILE[1]}
     assert page.evaluate("window.broken") is None
@@ -352,7 +356,7 @@ def test_the_frames_of_a_track_say_where_labelers_differ(secondlook: Command, tm
     frames = page.query_selector_all("#frames li")
     assert [frame.get_attribute("aria-current") for frame in frames].count("true") == 1
     marks = {frame.inner_text().strip() for frame in frames}
-    assert marks == {"stop", "≠ yield"}, "by a symbol, not by colour alone"
+    assert marks == {"1\nstop", "2\n≠ yield"}, "by a symbol, not by colour alone"
 
 
 def test_classes_with_levels_form_a_tree(secondlook: Command, tmp_path: Path, page: Page) -> None:

@@ -1,9 +1,10 @@
 // Choosing a class: a key for each as long as there are keys, search as you type, a tree where names have levels.
 const Classes = (() => {
   const KEYS = [..."123456789abcdefghijklmnopqrvwyz"]; // without s (single view), t (stack), u (undo) and x (cannot tell)
-  const MOST_SHOWN = 60, FEW = 9;
+  const MOST_SHOWN = 60, FEW = 9, LONG = 18, END = 14;
   let data = null;
   const open = { search: "", at: [] }; // at: the branch of the tree that is shown
+  const last = new Map(); // place -> its picker
   const isMany = () => data.classes.length > KEYS.length;
 
   const recent = () => Store.read(`recent:${data.task}`) || [];
@@ -23,10 +24,10 @@ const Classes = (() => {
     return names.sort((a, b) => place(a.name) - place(b.name) || a.index - b.index);
   };
 
-  const searched = () => { // names that begin so stand first
-    const wanted = open.search.toLowerCase();
-    const found = data.classes.map((name, index) => ({ name, index })).filter(({ name }) => name.toLowerCase().includes(wanted));
-    const begins = ({ name }) => name.toLowerCase().startsWith(wanted);
+  const searched = () => { // names with all the words; those that begin with the first stand first
+    const words = open.search.toLowerCase().split(/\s+/).filter(Boolean);
+    const found = data.classes.map((name, index) => ({ name, index })).filter(({ name }) => words.every((word) => name.toLowerCase().includes(word)));
+    const begins = ({ name }) => name.toLowerCase().startsWith(words[0] ?? "");
     return [...byUse(found.filter(begins)), ...byUse(found.filter((one) => !begins(one)))];
   };
 
@@ -50,11 +51,14 @@ const Classes = (() => {
     return [...found.values()];
   };
 
+  const shortened = (text) => (text.length <= LONG ? [Dom.element("span", {}, text)] // a long name is cut in the middle
+    : [Dom.element("span", { class: "head" }, text.slice(0, -END)), Dom.element("span", { class: "end" }, text.slice(-END))]);
+
   const leaf = (one, picker, text = one.name) => {
     const chosen = picker.chosen === one.name;
     return Dom.element("button", { type: "button", class: [one.name === picker.proposal && "proposal", chosen && "chosen"].filter(Boolean).join(" "),
-      "aria-pressed": String(chosen), "data-class": one.index, title: one.name, onclick: () => pick(one.name, picker) },
-    one.key ? Dom.element("kbd", {}, one.key.toUpperCase()) : null, Dom.element("span", {}, text));
+      "aria-pressed": String(chosen), "data-class": one.index, title: one.name, "aria-label": text.length > LONG ? one.name : null, onclick: () => pick(one.name, picker) },
+    one.key ? Dom.element("kbd", {}, one.key.toUpperCase()) : null, ...shortened(text));
   };
 
   const pick = (name, picker) => { close(); picker.choose(name); };
@@ -97,8 +101,48 @@ const Classes = (() => {
 
   const box_blur = () => { if (document.activeElement) document.activeElement.blur(); };
 
+  const roam = (event) => { // from one button to the next, and back to the search box
+    const place = event.currentTarget, all = [...place.querySelectorAll("#search, button")], at = all.indexOf(event.target);
+    const steps = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+    if (event.target.id === "search" || at < 0 || !steps) return;
+    all[Math.max(0, Math.min(all.length - 1, at + steps))].focus();
+    event.preventDefault();
+    event.stopPropagation();
+  };
+
+  const lift = (place) => { // on a wall the search lies over the crops, which keep their places
+    const shelf = place.closest(".shelf");
+    if (!shelf || shelf.classList.contains("lifted")) return;
+    shelf.style.height = `${shelf.offsetHeight}px`;
+    shelf.classList.add("lifted");
+  };
+
+  const lower = (place) => setTimeout(() => { // once nobody looks for a class there any more
+    const shelf = place.closest(".shelf");
+    if (!shelf || place.contains(document.activeElement) || !shelf.classList.contains("lifted")) return;
+    close();
+    draw(last.get(place));
+    shelf.classList.remove("lifted");
+    shelf.style.height = "";
+  });
+
+  const watch = (place) => {
+    place.addEventListener("keydown", roam);
+    place.addEventListener("mousedown", (event) => { if (event.target.closest("button")) event.preventDefault(); }); // the search box stays
+    place.addEventListener("focusin", (event) => { if (event.target.id === "search") lift(place); });
+    place.addEventListener("focusout", () => lower(place));
+  };
+
+  const begin = (page) => {
+    data = page;
+    for (const id of ["classes", "wall-classes"]) watch(Dom.find(id));
+  };
+
   // picker: {place, likely, proposal, chosen, choose}; `box` is a search box that stays, with its cursor
   const draw = (picker, box = null) => {
+    last.set(picker.place, picker);
+    picker.place.classList.toggle("long", data.classes.some((name) => name.length > LONG));
+    picker.place.classList.toggle("all", isMany());
     const shown = buttons(picker), wantsBox = box || open.search || picker.searching || isMany();
     const none = shown.length ? null : Dom.element("p", { class: "quiet" }, Words.noClass);
     if (box && box.parentNode === picker.place) {
@@ -108,11 +152,12 @@ const Classes = (() => {
   };
 
   const search = (picker) => {
+    lift(picker.place);
     draw({ ...picker, searching: true });
     picker.place.querySelector("input").focus();
   };
 
   const close = () => { open.search = ""; open.at = []; };
 
-  return { begin: (page) => { data = page; }, draw, search, close, used, byKey, keyed, KEYS };
+  return { begin, draw, search, close, used, byKey, keyed, KEYS };
 })();
