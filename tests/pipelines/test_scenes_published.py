@@ -306,6 +306,16 @@ def test_images_of_a_folder_become_masks_of_their_names(secondlook: Command, sma
     assert pd.read_csv(tmp_path / "out/rejects.csv")["image_id"].tolist() == ["11.jpg"]
 
 
+def test_only_the_last_suffix_goes_and_hidden_files_are_left_out(
+    secondlook: Command, small: Path, tmp_path: Path
+) -> None:
+    folder = shown(tmp_path / "images", "st.1.png", "st.2.png", "._3.png")
+    done = secondlook("scenes", "predict", folder, "--weights", small, "--out", tmp_path / "out", *PLAIN)
+    assert done.code == 0, done.err
+    assert sorted(path.name for path in (tmp_path / "out/masks").iterdir()) == ["st.1.png", "st.2.png"]
+    assert not pd.read_csv(tmp_path / "out/rejects.csv").size
+
+
 @pytest.mark.parametrize(
     ("names", "more", "code", "said"),
     [
