@@ -72,7 +72,7 @@ class Reader:
         for scale in self.options.scales:
             scaled = self._scaled(image, scale)
             for mirrored in (False, True) if self.options.flip else (False,):
-                view = np.ascontiguousarray(scaled[:, ::-1]) if mirrored else scaled
+                view = scaled[:, ::-1].copy() if mirrored else scaled  # a mirrored column counts as contiguous
                 views.append(self._look(view, image.shape[:2], mirrored=mirrored))
         return views
 
