@@ -16,7 +16,7 @@ from conftest import ROOT, Command
 from secondlook.config.scenes_training import NetworkOptions, TrainingOptions
 from secondlook.io import tensorfile
 from secondlook.models import inference
-from secondlook.pipelines.scenes import checkpoint
+from secondlook.pipelines.scenes import checkpoint, infer
 from secondlook.pipelines.scenes.evaluate import read_mask
 
 torch = pytest.importorskip("torch")
@@ -304,6 +304,61 @@ def test_images_of_a_folder_become_masks_of_their_names(secondlook: Command, sma
     assert (sorted(scores.index), list(scores.columns)) == (["0.jpeg", "10.png", "2.JPG"], list(CLASSES))
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
     assert pd.read_csv(tmp_path / "out/rejects.csv")["image_id"].tolist() == ["11.jpg"]
+
+
+def test_only_the_last_suffix_goes_and_hidden_files_are_left_out(
+    secondlook: Command, small: Path, tmp_path: Path
+) -> None:
+    folder = shown(tmp_path / "images", "st.1.png", "st.2.png", "._3.png")
+    done = secondlook("scenes", "predict", folder, "--weights", small, "--out", tmp_path / "out", *PLAIN)
+    assert done.code == 0, done.err
+    assert sorted(path.name for path in (tmp_path / "out/masks").iterdir()) == ["st.1.png", "st.2.png"]
+    assert not pd.read_csv(tmp_path / "out/rejects.csv").size
+
+
+@pytest.mark.parametrize(
+    ("height", "width"),
+    [pytest.param(1, 1, id="one pixel"), pytest.param(40, 1, id="a column"), pytest.param(1, 40, id="a row")],
+)
+@pytest.mark.parametrize("refine", ["none", "pamr"])
+def test_the_smallest_images_have_masks(
+    secondlook: Command, small: Path, tmp_path: Path, height: int, width: int, refine: str
+) -> None:
+    draw("images/0.png", published_scenes.image(height, width))(tmp_path)
+    told = ("--options", json.dumps({"precision": "float32", "device": "cpu", "refine": refine, "flip": True}))
+    done = secondlook("scenes", "predict", tmp_path / "images", "--weights", small, "--out", tmp_path / "out", *told)
+    assert done.code == 0, done.err
+    assert read_mask(tmp_path / "out/masks/0.png").shape == (height, width)
+
+
+def test_an_image_that_the_network_cannot_read_is_a_reject(
+    secondlook: Command, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = infer.Reader.read
+
+    def read(self: Any, image: np.ndarray, labels: Any = None) -> Any:
+        if image.shape[0] == 41:
+            raise RuntimeError("out of memory")
+        return whole(self, image, labels)
+
+    monkeypatch.setattr(infer.Reader, "read", read)
+    folder = shown(tmp_path / "images", "0.png", "1.png", "2.png")
+    done = secondlook("scenes", "predict", folder, "--weights", small, "--out", tmp_path / "out", *PLAIN)
+    assert done.code == 0, done.err
+    assert len(pd.read_parquet(tmp_path / "out/scores.parquet")) == 2
+    (row,) = pd.read_csv(tmp_path / "out/rejects.csv").to_dict("records")
+    assert (row["image_id"], "out of memory" in row["detail"]) == ("1.png", True)
+
+
+def test_a_cut_image_is_a_reject_and_not_grey(secondlook: Command, small: Path, tmp_path: Path) -> None:
+    folder = shown(tmp_path / "images", "0.jpg", "1.jpg")
+    whole = (folder / "1.jpg").read_bytes()
+    (folder / "1.jpg").write_bytes(whole[: len(whole) * 2 // 3])
+    done = secondlook("scenes", "predict", folder, "--weights", small, "--out", tmp_path / "out", *PLAIN)
+    assert done.code == 0, done.err
+    (row,) = pd.read_csv(tmp_path / "out/rejects.csv").to_dict("records")
+    assert (row["image_id"], "cut off" in row["detail"]) == ("1.jpg", True)
+    assert [path.name for path in (tmp_path / "out/masks").iterdir()] == ["0.png"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,7 +72,7 @@ class Reader:
         for scale in self.options.scales:
             scaled = self._scaled(image, scale)
             for mirrored in (False, True) if self.options.flip else (False,):
-                view = np.ascontiguousarray(scaled[:, ::-1]) if mirrored else scaled
+                view = scaled[:, ::-1].copy() if mirrored else scaled  # a mirrored column counts as contiguous
                 views.append(self._look(view, image.shape[:2], mirrored=mirrored))
         return views
 
@@ -125,11 +126,11 @@ def mask_names(image_ids: Sequence[str]) -> Mapping[str, str]:
 
 
 def published_names(file_names: Sequence[str]) -> Mapping[str, str]:
-    """Return the published names of masks by image file: `N.png` for `N.jpg`, up to its first dot.
+    """Return the published names of masks by image file: `N.png` for `N.jpg`; only the last suffix goes.
 
     Raises DataError if the masks of two images would have the same name.
     """
-    return _apart({name: f"{name.partition('.')[0]}.png" for name in file_names})
+    return _apart({name: f"{PurePath(name).stem}.png" for name in file_names})
 
 
 def _apart(names: Mapping[str, str]) -> Mapping[str, str]:

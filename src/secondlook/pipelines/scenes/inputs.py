@@ -126,9 +126,9 @@ def read(
 def of_folder(folder: Path, classes: Sequence[str]) -> ImageTable:
     """Return the images directly in a folder, named as their files are, without labels, splits and points.
 
-    Raises DataError for a folder without images.
+    Hidden files, such as `._1.jpg` of a Mac, are left out. Raises DataError for a folder without images.
     """
-    there = sorted(folder.iterdir())
+    there = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     paths = [path for path in there if path.is_file() and imagefiles.is_image(path)]
     if not paths:
         raise DataError(f"{folder}: holds no images; give the folder that holds the image files themselves.")

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from secondlook.base.arrays import Pixels
-from secondlook.base.errors import UsageError
+from secondlook.base.errors import UsageError, first_line
 from secondlook.config.scenes_training import InferenceOptions
 from secondlook.io import files, parquetfile, tabular
 from secondlook.pipelines.scenes import consistency, refine, tables
@@ -47,17 +47,18 @@ class Predictions:
     _drawn: int = 0
 
     def take(self, reader: Reader, row: int) -> None:
-        """Read an image and write its prediction."""
+        """Read an image and write its prediction; an image that cannot be read or predicted becomes a reject."""
         path, image_id = self.images.paths[row], self.images.ids[row]
         try:
+            images.read_header(path)  # decoders fill the missing part of a cut file with grey
             image = decoded(path, self.images.sizes[row])
+            prediction = reader.read(image, self.images.labels[row])
         except (images.UnreadableImageError, OSError) as error:
-            self.rejects.append({"image_id": image_id, "path": str(path), "detail": str(error)})
-            mask = self.out / MASKS / self.names[image_id]
-            for older in (mask, mask.with_suffix(".npz")):
-                older.unlink(missing_ok=True)  # from a run in which it was readable
+            self._reject(row, str(error))
             return
-        prediction = reader.read(image, self.images.labels[row])
+        except (ValueError, RuntimeError, MemoryError, cv2.error) as error:
+            self._reject(row, f"the network cannot read the image ({type(error).__name__}: {first_line(error)})")
+            return
         self.scores.append({"image_id": image_id, **dict(zip(self.classes, prediction.probabilities, strict=True))})
         if prediction.mask is not None:
             self._write_mask(image_id, prediction.mask, image)
@@ -65,6 +66,13 @@ class Predictions:
             _write_soft((self.out / MASKS / self.names[image_id]).with_suffix(".npz"), prediction.shares)
         if self.points is not None:
             self._take_points(row, prediction)
+
+    def _reject(self, row: int, detail: str) -> None:
+        image_id = self.images.ids[row]
+        self.rejects.append({"image_id": image_id, "path": str(self.images.paths[row]), "detail": detail})
+        mask = self.out / MASKS / self.names[image_id]
+        for older in (mask, mask.with_suffix(".npz")):
+            older.unlink(missing_ok=True)  # from a run in which it was readable
 
     def flush(self) -> None:
         """Write the buffered points."""
