@@ -361,6 +361,18 @@ def test_a_cut_image_is_a_reject_and_not_grey(secondlook: Command, small: Path, 
     assert [path.name for path in (tmp_path / "out/masks").iterdir()] == ["0.png"]
 
 
+def test_masks_of_an_earlier_run_go_and_other_files_stay(secondlook: Command, small: Path, tmp_path: Path) -> None:
+    folder, out = shown(tmp_path / "images", "1.png", "2.png"), tmp_path / "out"
+    draw("masks/own.png", np.zeros((4, 4), np.uint8))(out)
+    for soft, there in ((True, {"1.png", "1.npz", "2.png", "2.npz", "own.png"}), (False, {"1.png", "own.png"})):
+        told = ("--options", json.dumps({"precision": "float32", "device": "cpu", "overlays": 2, "soft_masks": soft}))
+        done = secondlook("scenes", "predict", folder, "--weights", small, "--out", out, *told)
+        assert done.code == 0, done.err
+        assert {path.name for path in (out / "masks").iterdir()} == there
+        assert {path.stem for path in (out / "overlays").iterdir()} == {Path(name).stem for name in there} - {"own"}
+        (folder / "2.png").unlink(missing_ok=True)
+
+
 @pytest.mark.parametrize(
     ("names", "more", "code", "said"),
     [

@@ -118,6 +118,16 @@ def test_looking_again_does_not_look_at_the_overlays(secondlook: Command, world:
     assert before[0] == before[1]
 
 
+def test_overlays_and_frames_of_an_earlier_run_go(secondlook: Command, world: Path, weights: Path) -> None:
+    given, out = ("--weights", weights, "--out", world / "out", *OPTIONS), world / "out"
+    assert secondlook("video", "look", world / "many", world / "road.avi", *given).code == 0
+    (out / "overlays/own.jpg").write_bytes(b"of somebody else")
+    assert secondlook("video", "look", world / "one.png", *given).code == 0
+    left = {path.relative_to(out).as_posix() for path in out.rglob("*.jpg")}
+    assert left == {"overlays/own.jpg", "overlays/images/000000_one.jpg"}
+    assert not list((out / "frames").rglob("*"))
+
+
 @pytest.mark.parametrize(
     ("score", "written"), [pytest.param(0.87, True, id="a score"), pytest.param(None, False, id="no score, no text")]
 )
