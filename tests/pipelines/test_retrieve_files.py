@@ -126,7 +126,7 @@ def changed(name: str, change: Any) -> Any:
         pytest.param(
             changed("visual.proj", lambda value: value / 0), "`visual.proj` has values that are not f", id="inf"
         ),
-        pytest.param(changed("visual.proj", lambda _: 3), "`visual.proj` is no tensor", id="a number"),
+        pytest.param(changed("visual.proj", lambda _: 3), "`visual.proj` is no dense tensor", id="a number"),
     ],
 )
 def test_a_tensor_that_does_not_fit_is_named(

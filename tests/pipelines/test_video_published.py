@@ -73,16 +73,20 @@ def test_the_published_detector_goes_in_and_out(secondlook: Command, tmp_path: P
 
 
 ODD_WEIGHTS: list[Any] = [
-    pytest.param(lambda state: state.pop(BIAS), f"it has no tensor `{BIAS}`", id="missing"),
-    pytest.param(lambda state: state.update(more=state[BIAS]), "the detector has no tensor `more`", id="extra"),
+    pytest.param(lambda state: state.pop(BIAS), f"has no tensor `{BIAS}`", id="missing"),
+    pytest.param(lambda state: state.update(more=state[BIAS]), "holds `more`, which the detector", id="extra"),
     pytest.param(
-        lambda state: state.update({BIAS: state[BIAS][:1]}), f"`{BIAS}` has the shape (1,) instead of (2,)", id="shape"
+        lambda state: state.update({BIAS: state[BIAS][:1]}), f"`{BIAS}` is 1, and 2 in the detector", id="shape"
     ),
     pytest.param(
         lambda state: state.update({BIAS: state[BIAS].long()}), f"`{BIAS}` holds torch.int64", id="whole numbers"
     ),
+    pytest.param(lambda state: state[BIAS].fill_(float("nan")), f"`{BIAS}` has values that are not finite", id="NaN"),
+    pytest.param(
+        lambda state: state.update({BIAS: state[BIAS].to_sparse()}), f"`{BIAS}` is no dense tensor", id="sparse"
+    ),
     pytest.param(lambda state: state.update(epoch=3), "must hold tensors by name", id="a number beside the tensors"),
-    pytest.param(lambda state: state.clear(), "and 68 more of 69", id="empty"),
+    pytest.param(lambda state: state.clear(), "and 68 more, which", id="empty"),
 ]
 
 
@@ -93,7 +97,7 @@ def test_odd_weights_are_refused_by_name(
 ) -> None:
     import torch
 
-    state = dict(tensors)
+    state = {name: value.clone() for name, value in tensors.items()}
     damage(state)
     torch.save(state, tmp_path / "odd.pth")
     write_image(tmp_path / "clips/a/1.jpg")
@@ -106,6 +110,16 @@ def test_odd_weights_are_refused_by_name(
     done = secondlook("video", command, *given[command], *OPTIONS)
     assert (done.code, f"{tmp_path / 'odd.pth'}: " in done.err, why in done.err) == (1, True, True), done.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["predict", "look"])
+def test_missing_weights_are_called_missing(secondlook: Command, tmp_path: Path, command: str) -> None:
+    write_image(tmp_path / "clips/a/1.jpg")
+    secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json")
+    source = {"predict": tmp_path / "frames.json", "look": tmp_path / "clips"}[command]
+    given = ("--weights", tmp_path / "nope.pth", "--out", tmp_path / {"predict": "x.json", "look": "out"}[command])
+    done = secondlook("video", command, source, *given, *OPTIONS)
+    assert (done.code, f"{tmp_path / 'nope.pth'}: there is no such file or folder" in done.err) == (1, True), done.err
 
 
 @pytest.mark.parametrize(
