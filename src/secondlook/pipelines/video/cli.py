@@ -189,7 +189,7 @@ def import_(
     frames: Annotated[Path | None, typer.Option(help="For labels: output of the step `frames`.")] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="For labels: name of their round: moving (L0), mobile (L1), merged (L2) or final."),
+        typer.Option(help="For labels: their round: L0 (moving), L1 (mobile), L2 (merged), large, small or final."),
     ] = None,
     options: Options = None,
 ) -> None:
