@@ -54,12 +54,16 @@ def world(tmp_path: Path) -> Path:
     film(tmp_path / "many/street.avi", 3)
     film(tmp_path / "road.avi", 2)
     (tmp_path / "broken.jpg").write_bytes(b"no image")
+    write_image(tmp_path / "cut.jpg", width=80, height=60)
+    whole = (tmp_path / "cut.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     return tmp_path
 
 
 SOURCES = [
     pytest.param(["one.png"], {"images": [0]}, "", id="an image"),
     pytest.param(["one.png", "broken.jpg"], {"images": [0]}, "broken.jpg", id="an image that cannot be read"),
+    pytest.param(["one.png", "cut.jpg"], {"images": [0]}, "cut off", id="a cut image"),
     pytest.param(
         ["many"], {"many": [0, 1], "deep_er": [7], "street": [0, 1, 2]}, "", id="a folder, every file at any depth"
     ),

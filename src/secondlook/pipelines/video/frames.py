@@ -191,7 +191,12 @@ def _of_images(numbered: Sequence[tuple[int, Path]], options: FrameOptions, tall
     chosen = numbered[:: options.stride][: options.most]
     tally.count(len(chosen), len(numbered))
     for number, path in chosen:
+        if packed.archive_of(path) is None and not path.is_file():
+            why = "there is no such file; correct the list, or add the image"
+            yield {"path": path.as_posix(), "reason": "missing_image", "detail": why}
+            continue
         try:
+            images.read_header(path)  # decoders fill the missing part of a cut file with grey
             pixels = images.read_rgb(path)
             yield Frame(number, path.as_posix(), pixels.shape[1], pixels.shape[0])
         except (UnreadableImageError, OSError) as error:
@@ -199,11 +204,14 @@ def _of_images(numbered: Sequence[tuple[int, Path]], options: FrameOptions, tall
 
 
 def _numbers(listed: Path) -> dict[str, list[int]]:
-    """Return the frame numbers in a list, by clip."""
-    numbers_of: dict[str, list[int]] = {}
-    for line in _lines(listed):
+    """Return the frame numbers in a list, by clip; a line that is there again counts once."""
+    numbers_of: dict[str, set[int]] = {}
+    lines = _lines(listed)
+    for line in lines:
         name, number = line.split()
-        numbers_of.setdefault(_clip_of(name), []).append(int(number))
+        numbers_of.setdefault(_clip_of(name), set()).add(int(number))
+    if repeated := len(lines) - sum(map(len, numbers_of.values())):
+        progress.say(f"video: {repeated} lines of {listed} name a frame again and are left out")
     return {clip: sorted(numbers) for clip, numbers in numbers_of.items()}
 
 
