@@ -624,13 +624,16 @@ def test_nothing_of_a_folder_is_left_out_without_a_count(secondlook: Command, tm
     assert "video: 5 of 8 frames are left out" in found["{stride: 1, most: 1}"][1]
 
 
-def test_two_clips_of_one_name_are_refused(secondlook: Command, tmp_path: Path) -> None:
+def test_two_clips_of_one_name_are_kept_apart_but_refused_in_a_list(secondlook: Command, tmp_path: Path) -> None:
     for name in ("a/b/1", "a_b/1"):
         write_image(tmp_path / f"clips/{name}.png")
     (tmp_path / "files.txt").write_text("a/b 1\na_b 1\n", encoding="utf-8")
-    for listed in ((), ("--listed", tmp_path / "files.txt")):
-        refused = secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json", *listed)
-        assert (refused.code, "would both be the clip a_b; rename one" in refused.err) == (2, True)
+    given = ("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json")
+    done = secondlook(*given)
+    assert done.code == 0, done.err
+    assert [one.clip for one in records.read(tmp_path / "frames.json")] == ["a_b", "a_b_2"]
+    refused = secondlook(*given, "--listed", tmp_path / "files.txt")
+    assert (refused.code, "would both be the clip a_b; rename one" in refused.err) == (2, True)
 
 
 def test_the_missing_end_of_a_film_is_a_row(secondlook: Command, tmp_path: Path) -> None:

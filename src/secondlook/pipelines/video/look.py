@@ -54,17 +54,9 @@ def look(
 
 def _clips(sources: Sequence[Path], out: Path) -> list[ClipLabels]:
     """Return the frames of all sources; files that cannot be read become rows of `rejects.csv`."""
-    named: dict[str, Path] = {}
-    single: list[Path] = []
-    for source in sources:
-        if source.is_file() and imagefiles.is_image(source, imagefiles.FRAMES):
-            single.append(source)
-            continue
-        found = _in_source(source, out)
-        if shared := sorted(set(named) & set(found)):
-            clip = shared[0]
-            raise UsageError(f"{named[clip]} and {found[clip]} would both be the clip {clip}; look at them one by one.")
-        named |= found
+    single = [source for source in sources if source.is_file() and imagefiles.is_image(source)]
+    found = [clip for source in sources if source not in single for clip in _in_source(source, out).items()]
+    named = frames.apart(found, frozenset({frames.SINGLE} if single else ()))
     clips, rejects = frames.extract(named, out / "frames", EVERY)
     if single:
         more, unreadable = frames.of_single_images(single)
@@ -81,7 +73,7 @@ def _in_source(source: Path, out: Path) -> Mapping[str, Path]:
         return {source.stem: source}
     found = frames.clips_in(source, None, besides=out)
     if not found:
-        usable = " ".join(imagefiles.FRAMES + frames.VIDEOS)
+        usable = " ".join(imagefiles.SUFFIXES + frames.VIDEOS)
         raise UsageError(f"{source}: is no image, no video and no folder with any of them; supported are {usable}.")
     return found
 
