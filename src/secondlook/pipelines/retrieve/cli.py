@@ -233,7 +233,7 @@ def labels(
     out: OutFile,
     rejects: Rejects = None,
 ) -> None:
-    """Write completed labels in the other layout: `.parquet` as the step `complete`, any other ending as A3R."""
+    """Write completed labels in the other layout: `.parquet` as the step `complete`, `.txt` as A3R."""
     from secondlook.pipelines.retrieve import steps
 
     require_apart([out, rejects], [source])
@@ -260,7 +260,7 @@ def pairs(
     _require_split(split)
     require_format(out, ".csv")
     require_apart([out], [*files_in(source), completed])
-    form = parse_options(CaptionForm, caption) if caption else CaptionForm(article="none", full_stop=False)
+    form = parse_options(CaptionForm, caption, "--caption") if caption else CaptionForm(article="none", full_stop=False)
     typer.echo(recipe_steps.write_pairs(source, split, out, completed, form), err=True)
 
 
