@@ -748,6 +748,10 @@ def test_a_detector_starts_from_moco(tmp_path: Path) -> None:
     torch.save({"state_dict": {**state, f"module.encoder_q.{name}": torch.zeros(1)}}, tmp_path / "moco.pth.tar")
     with pytest.raises(DataError, match="is not a MoCo v2 checkpoint"):
         detector.build(options)
+    bad = state[f"module.encoder_q.{name}"] * torch.nan
+    torch.save({"state_dict": {**state, f"module.encoder_q.{name}": bad}}, tmp_path / "moco.pth.tar")
+    with pytest.raises(DataError, match=f"`{name}` has values that are not finite"):
+        detector.build(options)
     torch.save({"state_dict": {"other": torch.zeros(1)}}, tmp_path / "moco.pth.tar")
     with pytest.raises(DataError, match="it is not the checkpoint of a ResNet-50"):
         detector.build(options)

@@ -43,15 +43,26 @@ def require_alike(
         _require_sensible(given[name], name, path)
 
 
+def require_sensible(given: Mapping[str, Any], path: Path) -> None:
+    """Raise DataError unless all tensors are dense and hold sensible numbers, as a part of a model."""
+    for name, value in given.items():
+        _require_dense(value, name, path)
+        _require_sensible(value, name, path)
+
+
 def _first(names: Sequence[str]) -> str:
     return f"`{names[0]}`" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
-def _require_kind(given: Any, wanted: "torch.Tensor", name: str, path: Path, expected: Expected) -> None:
+def _require_dense(given: Any, name: str, path: Path) -> None:
     import torch
 
     if not isinstance(given, torch.Tensor) or given.layout != torch.strided or given.is_meta or given.is_quantized:
         raise DataError(f"{path}: `{name}` is no dense tensor of numbers; give the file as it was published.")
+
+
+def _require_kind(given: Any, wanted: "torch.Tensor", name: str, path: Path, expected: Expected) -> None:
+    _require_dense(given, name, path)
     if given.shape != wanted.shape:
         shapes = [" x ".join(map(str, one.shape)) or "one number" for one in (given, wanted)]
         way_out = expected.of_shape.get(name, expected.other)
