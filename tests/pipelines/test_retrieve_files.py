@@ -126,7 +126,7 @@ def changed(name: str, change: Any) -> Any:
         pytest.param(
             changed("visual.proj", lambda value: value / 0), "`visual.proj` has values that are not f", id="inf"
         ),
-        pytest.param(changed("visual.proj", lambda _: 3), "`visual.proj` is no tensor", id="a number"),
+        pytest.param(changed("visual.proj", lambda _: 3), "`visual.proj` is no dense tensor", id="a number"),
     ],
 )
 def test_a_tensor_that_does_not_fit_is_named(
@@ -477,6 +477,16 @@ def test_images_without_captions_are_no_pairs(secondlook: Command, track: Path, 
     assert (done.code, "must be train, val or test" in done.err) == (2, True), done.err
 
 
+def test_what_pairs_cannot_apply_is_said(secondlook: Command, track: Path, index: Path, tmp_path: Path) -> None:
+    (tmp_path / "augmented.txt").write_text(content(released_of(track)))
+    given = ("retrieve", "pairs", index, "--out", tmp_path / "p.csv")
+    done = secondlook(*given, "--split", "val", "--completed", tmp_path / "augmented.txt")
+    assert (done.code, "augmented.txt: completes no image of val" in done.err) == (1, True), done.err
+    done = secondlook(*given, "--caption", "{colour: red}")
+    assert (done.code, "--caption" in done.err, "--options" in done.err) == (2, True, False), done.err
+    assert not (tmp_path / "p.csv").exists()
+
+
 # --- recipes for one kind of query each ---------------------------------------------------------------------------
 
 CAR, CHILD = (
@@ -525,8 +535,9 @@ def test_merged_lists_are_in_the_order_of_the_queries(
         pytest.param(CARS[:2], PEOPLE, f"has 1 entries for the query '{CAR}', which has 2 lines", id="a line without"),
         pytest.param([*CARS, CARS[0]], PEOPLE, f"has 3 entries for the query '{CAR}'", id="a list too many"),
         pytest.param(CARS, [*PEOPLE, ("A dog.", NAMES[:10])], "'A dog.' is not among the queries", id="no query"),
-        pytest.param(CARS, [(CHILD, NAMES[:9])], "has 9 images; it needs 10", id="nine names"),
+        pytest.param(CARS, [(CHILD, NAMES[:9])], "people.json: entry 1 ", id="nine names"),
         pytest.param(CARS, [(CHILD, [*NAMES[:9], "x.jpg"])], "x.jpg is not an image of the gallery", id="no image"),
+        pytest.param(CARS, [(CHILD, [*NAMES[:9], "x.jpg"])], "people.json: entry 1 ", id="no image: which file"),
     ],
 )
 def test_a_query_belongs_to_one_of_the_parts(

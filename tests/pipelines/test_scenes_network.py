@@ -184,6 +184,9 @@ def test_its_backbone_takes_weights_of_torchvision(tmp_path: Path) -> None:
     torch.save({name: value for name, value in plain.items() if "layer3" not in name}, tmp_path / "cut.pth")
     with pytest.raises(DataError, match=r"cut\.pth: does not fit the backbone"):
         network.build(NetworkOptions(weights=str(tmp_path / "cut.pth")), 10)
+    torch.save({**plain, "bn1.weight": plain["bn1.weight"] * torch.nan}, tmp_path / "nan.pth")
+    with pytest.raises(DataError, match=r"nan\.pth: `bn1\.weight` has values that are not finite"):
+        network.build(NetworkOptions(weights=str(tmp_path / "nan.pth")), 10)
     with pytest.raises(DataError, match="is not a readable file of weights"):
         network.build(NetworkOptions(weights=str(tmp_path / "none.pth")), 10)
 

@@ -183,21 +183,26 @@ def with_(name: str, change: Callable[[Any], Any]) -> Callable[[dict[str, Any]],
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        pytest.param(without(STEM), f"has no tensor `{STEM}`; give", id="missing"),
+        pytest.param(without(STEM), f"has no tensor `{STEM}`, which", id="missing"),
         pytest.param(without(STEM, "model_ft.features.0.1.bias"), f"no tensor `{STEM}` and 1 more", id="two missing"),
         pytest.param(with_("fc.weight", lambda _: torch.zeros(2)), "holds `fc.weight`, which the network", id="extra"),
         pytest.param(
-            with_(STEM, lambda value: value[:, :1]), f"`{STEM}` is 32 x 1 x 3 x 3 and not 32 x 3 x 3 x 3", id="shape"
+            with_(STEM, lambda value: value[:, :1]), f"`{STEM}` is 32 x 1 x 3 x 3, and 32 x 3 x 3 x 3 in", id="shape"
         ),
         pytest.param(
             with_("model_ft.classifier.1.bias", lambda value: value[:7]),
-            "`model_ft.classifier.1.bias` is 7 and not 10; give a vocabulary with its classes",
+            "give a vocabulary with its classes",
             id="fewer classes",
         ),
         pytest.param(with_(STEM, lambda value: value.long()), f"`{STEM}` holds torch.int64", id="integers"),
         pytest.param(with_(STEM, lambda value: value * torch.nan), f"`{STEM}` has values that are not", id="NaN"),
-        pytest.param(with_(STEM, lambda value: value.tolist()), f"`{STEM}` is not a tensor of numbers", id="a list"),
-        pytest.param(with_(STEM, lambda value: value.to_sparse()), f"`{STEM}` is not a tensor of numbers", id="sparse"),
+        pytest.param(
+            with_("model_ft.features.0.1.running_var", lambda value: -value),
+            "`model_ft.features.0.1.running_var` has negative values, but is a variance",
+            id="negative variance",
+        ),
+        pytest.param(with_(STEM, lambda value: value.tolist()), f"`{STEM}` is no dense tensor", id="a list"),
+        pytest.param(with_(STEM, lambda value: value.to_sparse()), f"`{STEM}` is no dense tensor", id="sparse"),
         pytest.param(lambda _: {"state": {}, "param_groups": []}, "the state of an optimiser", id="opt_enc_*.pth"),
         pytest.param(lambda tensors: list(tensors.values()), "holds no tensors by name", id="no names"),
         pytest.param(lambda tensors: {"net": tensors}, "has no tensor", id="one level deeper"),
@@ -213,6 +218,28 @@ def test_a_file_of_another_network_is_refused_by_name(
     assert f"{tmp_path / 'm.pth'}: " in done.err
     assert said in done.err
     assert not (tmp_path / "net").exists()
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        pytest.param("model_enc.pth", "`secondlook scenes import", id="a checkpoint of the original"),
+        pytest.param("none", "there is no such folder", id="nothing"),
+        pytest.param("nan", "`head.bias` has values that are not finite", id="NaN"),
+    ],
+)
+def test_weights_that_predict_cannot_use(
+    secondlook: Command, small: Path, tmp_path: Path, weights: str, said: str
+) -> None:
+    from safetensors.torch import load_file
+
+    (tmp_path / "model_enc.pth").write_bytes(b"")
+    tensors = load_file(small / "best.safetensors")
+    tensorfile.write(tmp_path / "nan/best.safetensors", {**tensors, "head.bias": tensors["head.bias"] * torch.nan})
+    (tmp_path / "nan/config.json").write_bytes((small / "config.json").read_bytes())
+    folder = shown(tmp_path / "images", "0.png")
+    done = secondlook("scenes", "predict", folder, "--weights", tmp_path / weights, "--out", tmp_path / "out")
+    assert (done.code, f"{tmp_path / weights}" in done.err, said in done.err) == (1, True, True), done.err
 
 
 class Harmful:
@@ -359,6 +386,18 @@ def test_a_cut_image_is_a_reject_and_not_grey(secondlook: Command, small: Path, 
     (row,) = pd.read_csv(tmp_path / "out/rejects.csv").to_dict("records")
     assert (row["image_id"], "cut off" in row["detail"]) == ("1.jpg", True)
     assert [path.name for path in (tmp_path / "out/masks").iterdir()] == ["0.png"]
+
+
+def test_masks_of_an_earlier_run_go_and_other_files_stay(secondlook: Command, small: Path, tmp_path: Path) -> None:
+    folder, out = shown(tmp_path / "images", "1.png", "2.png"), tmp_path / "out"
+    draw("masks/own.png", np.zeros((4, 4), np.uint8))(out)
+    for soft, there in ((True, {"1.png", "1.npz", "2.png", "2.npz", "own.png"}), (False, {"1.png", "own.png"})):
+        told = ("--options", json.dumps({"precision": "float32", "device": "cpu", "overlays": 2, "soft_masks": soft}))
+        done = secondlook("scenes", "predict", folder, "--weights", small, "--out", out, *told)
+        assert done.code == 0, done.err
+        assert {path.name for path in (out / "masks").iterdir()} == there
+        assert {path.stem for path in (out / "overlays").iterdir()} == {Path(name).stem for name in there} - {"own"}
+        (folder / "2.png").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize(

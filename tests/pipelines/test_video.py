@@ -333,7 +333,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
     assert {one.round for one in found} <= {"mobile"}
     other = secondlook("video", "predict", frames, "--weights", tmp_path / "whole", "--out", tmp_path / "x.json",
                        "--options", json.dumps({**NETWORK, "channels": 24}))  # fmt: skip
-    assert (other.code, "does not fit the detector" in other.err) == (1, True)
+    assert (other.code, "in the detector of the options" in other.err) == (1, True)
 
 
 def test_a_killed_training_does_not_go_on_in_another_precision(
@@ -624,13 +624,16 @@ def test_nothing_of_a_folder_is_left_out_without_a_count(secondlook: Command, tm
     assert "video: 5 of 8 frames are left out" in found["{stride: 1, most: 1}"][1]
 
 
-def test_two_clips_of_one_name_are_refused(secondlook: Command, tmp_path: Path) -> None:
+def test_two_clips_of_one_name_are_kept_apart_but_refused_in_a_list(secondlook: Command, tmp_path: Path) -> None:
     for name in ("a/b/1", "a_b/1"):
         write_image(tmp_path / f"clips/{name}.png")
     (tmp_path / "files.txt").write_text("a/b 1\na_b 1\n", encoding="utf-8")
-    for listed in ((), ("--listed", tmp_path / "files.txt")):
-        refused = secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json", *listed)
-        assert (refused.code, "would both be the clip a_b; rename one" in refused.err) == (2, True)
+    given = ("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json")
+    done = secondlook(*given)
+    assert done.code == 0, done.err
+    assert [one.clip for one in records.read(tmp_path / "frames.json")] == ["a_b", "a_b_2"]
+    refused = secondlook(*given, "--listed", tmp_path / "files.txt")
+    assert (refused.code, "would both be the clip a_b; rename one" in refused.err) == (2, True)
 
 
 def test_the_missing_end_of_a_film_is_a_row(secondlook: Command, tmp_path: Path) -> None:
@@ -744,6 +747,10 @@ def test_a_detector_starts_from_moco(tmp_path: Path) -> None:
     assert model.rpn.anchor_generator.sizes == ((32,), (64,), (128,), (256,), (512,))
     torch.save({"state_dict": {**state, f"module.encoder_q.{name}": torch.zeros(1)}}, tmp_path / "moco.pth.tar")
     with pytest.raises(DataError, match="is not a MoCo v2 checkpoint"):
+        detector.build(options)
+    bad = state[f"module.encoder_q.{name}"] * torch.nan
+    torch.save({"state_dict": {**state, f"module.encoder_q.{name}": bad}}, tmp_path / "moco.pth.tar")
+    with pytest.raises(DataError, match=f"`{name}` has values that are not finite"):
         detector.build(options)
     torch.save({"state_dict": {"other": torch.zeros(1)}}, tmp_path / "moco.pth.tar")
     with pytest.raises(DataError, match="it is not the checkpoint of a ResNet-50"):

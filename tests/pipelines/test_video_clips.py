@@ -107,6 +107,16 @@ def test_figures_are_those_of_held_out_clips(secondlook: Command, drawn: Path, t
     assert "those of the 6 clips from which the rounds have learned" in every[2]
 
 
+def test_classes_that_the_truth_does_not_have_are_named(secondlook: Command, drawn: Path, tmp_path: Path) -> None:
+    given = ("--truth", drawn / "truth", "--round", f"final={drawn / 'labels.json'}", "--out", tmp_path / "out")
+    refused = secondlook("video", "evaluate", *given, "--category", "nope")
+    assert (refused.code, "--category: the truth has no object of nope (its classes: " in refused.err) == (2, True)
+    assert not (tmp_path / "out").exists()
+    there = sorted(SIZES_M)[0]
+    done = secondlook("video", "evaluate", *given, "--category", "nope", "--category", there)
+    assert (done.code, "the truth has no object of nope" in done.err) == (0, True), done.err
+
+
 def test_a_beginning_that_no_clip_has_is_refused(secondlook: Command, drawn: Path, tmp_path: Path) -> None:
     given = ("--truth", drawn / "truth", "--round", f"final={drawn / 'labels.json'}", "--out", tmp_path / "out")
     refused = secondlook("video", "evaluate", *given, "--held-out", "test_")

@@ -54,12 +54,16 @@ def world(tmp_path: Path) -> Path:
     film(tmp_path / "many/street.avi", 3)
     film(tmp_path / "road.avi", 2)
     (tmp_path / "broken.jpg").write_bytes(b"no image")
+    write_image(tmp_path / "cut.jpg", width=80, height=60)
+    whole = (tmp_path / "cut.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     return tmp_path
 
 
 SOURCES = [
     pytest.param(["one.png"], {"images": [0]}, "", id="an image"),
     pytest.param(["one.png", "broken.jpg"], {"images": [0]}, "broken.jpg", id="an image that cannot be read"),
+    pytest.param(["one.png", "cut.jpg"], {"images": [0]}, "cut off", id="a cut image"),
     pytest.param(
         ["many"], {"many": [0, 1], "deep_er": [7], "street": [0, 1, 2]}, "", id="a folder, every file at any depth"
     ),
@@ -97,13 +101,11 @@ def test_what_is_looked_at(
         pytest.param(["many/notes.txt"], 2, "is no image, no video and no folder", id="a text"),
         pytest.param(["none"], 2, "is no image, no video and no folder", id="nothing"),
         pytest.param(["broken.jpg"], 1, "none of the images can be read", id="only broken ones"),
-        pytest.param(["many", "other/many"], 2, "would both be the clip many", id="two folders of one name"),
     ],
 )
 def test_what_cannot_be_looked_at(
     secondlook: Command, world: Path, weights: Path, names: list[str], code: int, why: str
 ) -> None:
-    write_image(world / "other/many/1.jpg")
     given = ("--weights", weights, "--out", world / "out", *OPTIONS)
     done = secondlook("video", "look", *(world / name for name in names), *given)
     assert (done.code, why in done.err) == (code, True), done.err
@@ -116,6 +118,51 @@ def test_looking_again_does_not_look_at_the_overlays(secondlook: Command, world:
         assert secondlook("video", "look", world / "many", *given).code == 0
         before.append((world / "many/out/boxes.json").read_bytes())
     assert before[0] == before[1]
+
+
+APART = [
+    pytest.param(["train/images", "val/images"], {"images", "images_2"}, id="two folders of one name"),
+    pytest.param(["d"], {"a_b", "a_b_2"}, id="a/b and a_b"),
+    pytest.param(["one.png", "val/images"], {"images", "images_2"}, id="single images are `images` themselves"),
+    pytest.param(["val/images", "val/images"], {"images"}, id="one folder twice"),
+]
+
+
+@pytest.mark.parametrize(("names", "clips"), APART)
+def test_clips_of_one_name_are_kept_apart(
+    secondlook: Command, world: Path, weights: Path, names: list[str], clips: set[str]
+) -> None:
+    for folder in ("train/images", "val/images", "d/a/b", "d/a_b"):
+        write_image(world / folder / "1.jpg")
+    given = ("--weights", weights, "--out", world / "out", *OPTIONS)
+    done = secondlook("video", "look", *(world / name for name in names), *given)
+    assert done.code == 0, done.err
+    found = records.read(world / "out/boxes.json")
+    assert {one.clip for one in found} == clips
+    assert len({frame.path for one in found for frame in one.frames}) == len(clips)
+    assert len(list((world / "out/overlays").rglob("*.jpg"))) == len(clips)
+
+
+@pytest.mark.parametrize("ending", ["bmp", "gif", "tif", "webp", "jp2", "ppm"])
+def test_images_of_every_kind_are_looked_at(secondlook: Command, world: Path, weights: Path, ending: str) -> None:
+    from PIL import Image
+
+    (world / "kinds").mkdir()
+    Image.new("RGB", (80, 60), (90, 120, 30)).save(world / f"kinds/1.{ending}")
+    given = ("--weights", weights, "--out", world / "out", *OPTIONS)
+    done = secondlook("video", "look", world / "kinds", world / f"kinds/1.{ending}", *given)
+    assert done.code == 0, done.err
+    assert [len(one.frames) for one in records.read(world / "out/boxes.json")] == [1, 1]
+
+
+def test_overlays_and_frames_of_an_earlier_run_go(secondlook: Command, world: Path, weights: Path) -> None:
+    given, out = ("--weights", weights, "--out", world / "out", *OPTIONS), world / "out"
+    assert secondlook("video", "look", world / "many", world / "road.avi", *given).code == 0
+    (out / "overlays/own.jpg").write_bytes(b"of somebody else")
+    assert secondlook("video", "look", world / "one.png", *given).code == 0
+    left = {path.relative_to(out).as_posix() for path in out.rglob("*.jpg")}
+    assert left == {"overlays/own.jpg", "overlays/images/000000_one.jpg"}
+    assert not list((out / "frames").rglob("*"))
 
 
 @pytest.mark.parametrize(

@@ -73,16 +73,20 @@ def test_the_published_detector_goes_in_and_out(secondlook: Command, tmp_path: P
 
 
 ODD_WEIGHTS: list[Any] = [
-    pytest.param(lambda state: state.pop(BIAS), f"it has no tensor `{BIAS}`", id="missing"),
-    pytest.param(lambda state: state.update(more=state[BIAS]), "the detector has no tensor `more`", id="extra"),
+    pytest.param(lambda state: state.pop(BIAS), f"has no tensor `{BIAS}`", id="missing"),
+    pytest.param(lambda state: state.update(more=state[BIAS]), "holds `more`, which the detector", id="extra"),
     pytest.param(
-        lambda state: state.update({BIAS: state[BIAS][:1]}), f"`{BIAS}` has the shape (1,) instead of (2,)", id="shape"
+        lambda state: state.update({BIAS: state[BIAS][:1]}), f"`{BIAS}` is 1, and 2 in the detector", id="shape"
     ),
     pytest.param(
         lambda state: state.update({BIAS: state[BIAS].long()}), f"`{BIAS}` holds torch.int64", id="whole numbers"
     ),
+    pytest.param(lambda state: state[BIAS].fill_(float("nan")), f"`{BIAS}` has values that are not finite", id="NaN"),
+    pytest.param(
+        lambda state: state.update({BIAS: state[BIAS].to_sparse()}), f"`{BIAS}` is no dense tensor", id="sparse"
+    ),
     pytest.param(lambda state: state.update(epoch=3), "must hold tensors by name", id="a number beside the tensors"),
-    pytest.param(lambda state: state.clear(), "and 68 more of 69", id="empty"),
+    pytest.param(lambda state: state.clear(), "and 68 more, which", id="empty"),
 ]
 
 
@@ -93,7 +97,7 @@ def test_odd_weights_are_refused_by_name(
 ) -> None:
     import torch
 
-    state = dict(tensors)
+    state = {name: value.clone() for name, value in tensors.items()}
     damage(state)
     torch.save(state, tmp_path / "odd.pth")
     write_image(tmp_path / "clips/a/1.jpg")
@@ -106,6 +110,16 @@ def test_odd_weights_are_refused_by_name(
     done = secondlook("video", command, *given[command], *OPTIONS)
     assert (done.code, f"{tmp_path / 'odd.pth'}: " in done.err, why in done.err) == (1, True, True), done.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["predict", "look"])
+def test_missing_weights_are_called_missing(secondlook: Command, tmp_path: Path, command: str) -> None:
+    write_image(tmp_path / "clips/a/1.jpg")
+    secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json")
+    source = {"predict": tmp_path / "frames.json", "look": tmp_path / "clips"}[command]
+    given = ("--weights", tmp_path / "nope.pth", "--out", tmp_path / {"predict": "x.json", "look": "out"}[command])
+    done = secondlook("video", command, source, *given, *OPTIONS)
+    assert (done.code, f"{tmp_path / 'nope.pth'}: there is no such file or folder" in done.err) == (1, True), done.err
 
 
 @pytest.mark.parametrize(
@@ -139,6 +153,20 @@ def frames(secondlook: Command, tmp_path: Path) -> Path:
     return tmp_path / "frames.json"
 
 
+def test_a_listed_frame_counts_once_and_a_missing_one_is_called_missing(
+    secondlook: Command, tmp_path: Path, frames: Path
+) -> None:
+    lines = "train/segment-1 3\ntrain/segment-1 5\ntrain/segment-1 3\ntrain/segment-1 4\n"
+    (tmp_path / "files.txt").write_text(lines, encoding="utf-8")
+    done = secondlook("video", "frames", tmp_path / "waymo", "--listed", tmp_path / "files.txt", "--out", frames)
+    assert (done.code, "1 lines of" in done.err) == (0, True), done.err
+    (clip,) = records.read(frames)
+    assert [frame.number for frame in clip.frames] == [3, 5]
+    rejects = (tmp_path / "frames.rejects.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rejects) == 2
+    assert "000004.jpg,missing_image,there is no such file" in rejects[1].replace('"', "")
+
+
 def block(height: int, width: int, rows: slice, columns: slice) -> dict[str, Any]:
     mask = np.zeros((height, width), dtype=np.bool_)
     mask[rows, columns] = True
@@ -146,6 +174,7 @@ def block(height: int, width: int, rows: slice, columns: slice) -> dict[str, Any
 
 
 SMALL, LARGE = block(6, 9, slice(1, 4), slice(2, 8)), block(24, 36, slice(2, 9), slice(5, 30))
+TURNED, EMPTY = block(9, 6, slice(1, 4), slice(2, 5)), block(6, 9, slice(0), slice(0))
 LEVELS = [
     pytest.param(
         {"masks": [SMALL], "boxes": [[2, 1, 7, 3]]},
@@ -201,6 +230,15 @@ BROKEN = [
     pytest.param({"masks": [SMALL], "boxes": [[0, 0, 1]]}, "object 0: its box must be four numbers", id="three"),
     pytest.param({"masks": [SMALL], "boxes": [[5, 0, 1, 1]]}, "with x1 <= x2", id="xywh instead of corners"),
     pytest.param({"masks": [SMALL], "boxes": [[0, 0, 1, 1]], "scores": [7]}, "its score must be", id="a score of 7"),
+    pytest.param({"masks": [SMALL], "boxes": [[0, 0, 1, 1]], "scores": [None]}, "its score must be", id="no score"),
+    pytest.param({"masks": [SMALL], "boxes": [[0, 0, 9, 2]]}, "object 0: its box [0, 0, 9, 2] reaches", id="outside"),
+    pytest.param({"masks": [SMALL], "boxes": [[-2, 0, 8, 2]]}, "reaches out of its mask of 9 x 6 px", id="left of it"),
+    pytest.param({"masks": [TURNED], "boxes": [[0, 0, 1, 1]]}, "object 0: its mask of 6 x 9 px has not", id="turned"),
+    pytest.param({"masks": [SMALL, LARGE], "boxes": [[0, 0, 1, 1]] * 2}, "object 1: its mask has another", id="sizes"),
+    pytest.param({"masks": [EMPTY], "boxes": [[0, 0, 1, 1]]}, "object 0: its mask is empty", id="empty mask"),
+    pytest.param(
+        {"masks": [SMALL], "boxes": [[0, 0, 1, 1]], "scores": [0.5]}, "has scores, but", id="scores beside none"
+    ),
     pytest.param({"masks": [SMALL], "boxes": [[0, 0, 1, 1]], "labels": [2]}, "`labels` must be 1", id="two classes"),
 ]
 
@@ -211,7 +249,8 @@ def test_odd_labels_are_refused_with_their_file(
 ) -> None:
     folder = tmp_path / "L" / CLIP
     folder.mkdir(parents=True)
-    (folder / "000005.json").write_text(json.dumps({"masks": [], "boxes": []}), encoding="utf-8")
+    without = {"masks": [SMALL], "boxes": [[2, 1, 7, 3]]}
+    (folder / "000005.json").write_text(json.dumps(without), encoding="utf-8")
     if content is not None:
         text = content if isinstance(content, str) else json.dumps(content)
         (folder / "000003.json").write_text(text, encoding="utf-8")
@@ -219,6 +258,23 @@ def test_odd_labels_are_refused_with_their_file(
     done = secondlook("video", "import", tmp_path / "L", *given)
     assert (done.code, "000003.json" in done.err, why in done.err) == (1, True, True), done.err
     assert not (tmp_path / "moving.json").exists()
+
+
+@pytest.mark.parametrize(("name", "code", "made"), [("L0", 0, "moving"), ("large", 0, "large"), ("whatever", 2, "")])
+def test_a_round_has_a_known_name(
+    secondlook: Command, tmp_path: Path, frames: Path, name: str, code: int, made: str
+) -> None:
+    for number in (3, 5):
+        path = tmp_path / "L" / CLIP / f"{number:06d}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"masks": [SMALL], "boxes": [[2, 1, 7, 3]]}), encoding="utf-8")
+    given = ("--frames", frames, "--name", name, "--out", tmp_path / "labels.json")
+    done = secondlook("video", "import", tmp_path / "L", *given)
+    assert (done.code, "--name: must be one of L0" in done.err) == (code, code == 2), done.err
+    if code == 0:
+        assert {one.round for clip in records.read(tmp_path / "labels.json") for row in clip.found for one in row} == {
+            made
+        }
 
 
 @pytest.mark.parametrize(

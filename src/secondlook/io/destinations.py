@@ -62,14 +62,19 @@ def of_inputs(inputs: Sequence[Path], out: str) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def require_apart(outputs: Sequence[Path | None], inputs: Sequence[Path] = ()) -> None:
-    """Raise UsageError where an output would replace another output or one of the inputs."""
-    taken = {path.resolve(): "is read by this command" for path in inputs}
+def require_apart(outputs: Sequence[Path | None], inputs: Sequence[Path | None] = ()) -> None:
+    """Raise UsageError where an output would replace another output or one of the inputs; None is no place."""
+    taken = {path.resolve(): "is read by this command" for path in inputs if path is not None}
     for path in outputs:
         if path is not None and path.resolve() in taken:
             raise UsageError(f"{path}: {taken[path.resolve()]}; write to another place.")
         if path is not None:
             taken[path.resolve()] = "would be written twice"
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return what is directly in a folder, for commands that read several files of it."""
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def require_format(path: Path, suffix: str) -> Path:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secondlook.base.errors import DataError, UsageError, first_line
-from secondlook.models import checkpoints, hub, without_compiler
+from secondlook.models import checkpoints, fitting, hub, without_compiler
+from secondlook.models.fitting import Expected
 
 if TYPE_CHECKING:
     import torch
@@ -83,15 +84,10 @@ def _content(path: Path) -> Any:
 
 
 def fill(model: Any, tensors: Tensors, path: Path, architecture: str) -> None:
-    """Copy tensors into a model; raise DataError with the name of one that is missing, unknown, or of another shape."""
+    """Copy tensors into a model; raise DataError as `fitting.require_alike` does."""
     wanted = model.state_dict()
     given = _as_today(tensors, wanted)
-    if missing := [name for name in wanted if name not in given]:
-        raise DataError(f"{path}: has no tensor {_first(missing)}, which {architecture} needs; {_OTHER}.")
-    if unknown := [name for name in given if name not in wanted]:
-        raise DataError(f"{path}: holds {_first(unknown)}, which {architecture} does not have; {_OTHER}.")
-    for name, value in wanted.items():
-        _require_alike(given[name], value, name, path, architecture)
+    fitting.require_alike(given, wanted, path, Expected(architecture, _OTHER, _OTHER))
     model.load_state_dict(given)
 
 
@@ -110,21 +106,3 @@ def _as_today(tensors: Tensors, wanted: Tensors) -> dict[str, Any]:
         if name in wanted and isinstance(value, torch.Tensor) and value.numel() == 1:
             given[name] = value.reshape(wanted[name].shape)
     return given
-
-
-def _first(names: list[str]) -> str:
-    return f"`{names[0]}`" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
-
-
-def _require_alike(given: Any, wanted: "torch.Tensor", name: str, path: Path, architecture: str) -> None:
-    import torch
-
-    if not isinstance(given, torch.Tensor) or given.layout != torch.strided or given.is_meta:
-        raise DataError(f"{path}: `{name}` is no tensor of numbers; fetch the file again.")
-    if given.shape != wanted.shape:
-        shapes = [" x ".join(map(str, one.shape)) or "one number" for one in (given, wanted)]
-        raise DataError(f"{path}: `{name}` is {shapes[0]}, and {shapes[1]} in {architecture}; {_OTHER}.")
-    if given.is_floating_point() != wanted.is_floating_point() or given.is_complex():
-        raise DataError(f"{path}: `{name}` holds {given.dtype} where {architecture} has {wanted.dtype}; {_OTHER}.")
-    if not bool(torch.isfinite(given).all()):
-        raise DataError(f"{path}: `{name}` has values that are not finite; take an earlier checkpoint.")

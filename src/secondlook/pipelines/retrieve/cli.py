@@ -7,7 +7,7 @@ import typer
 
 from secondlook.base.errors import UsageError
 from secondlook.io.command_line import Options, OutFile, OutFolder, Threads
-from secondlook.io.destinations import FILE, require_apart, require_format
+from secondlook.io.destinations import FILE, files_in, require_apart, require_format
 
 app = typer.Typer(
     name="retrieve",
@@ -113,6 +113,7 @@ def encode(
     from secondlook.pipelines.retrieve import recipe_steps
 
     _require_split(split)
+    require_apart([out], [*files_in(source), weights])
     recipe = _recipe(options, weights)
     recipe_steps.encode(source, split, out, recipe, mirrored=mirrored, threads=threads)
 
@@ -131,6 +132,7 @@ def rank(
     from secondlook.pipelines.retrieve import recipe_steps
 
     _require_split(split)
+    require_apart([out / "topk.parquet"], [vectors])
     typer.echo(recipe_steps.rank_split(source, split, vectors, out, _recipe(options, weights), threads=threads))
 
 
@@ -145,6 +147,7 @@ def combine(
     from secondlook.pipelines.retrieve import contest
 
     _require_split(split)
+    require_apart([out / name for name in ("submission.json", "topk.parquet", "score.csv")], parts)
     typer.echo(contest.combine(source, split, parts, out))
 
 
@@ -162,6 +165,7 @@ def ablate(
     from secondlook.pipelines.retrieve import recipe_steps
 
     _require_split(split)
+    require_apart([out], [*files_in(source), vectors, weights])
     typer.echo(recipe_steps.ablate(source, split, vectors, out, _recipe(options, weights), threads=threads))
 
 
@@ -219,6 +223,7 @@ def check(
     """Read a label file and print what it contains; each rejected row has a reason."""
     from secondlook.pipelines.retrieve import steps
 
+    require_apart([rejects], [labels])
     typer.echo(steps.check_labels(labels, images, rejects))
 
 
@@ -228,7 +233,7 @@ def labels(
     out: OutFile,
     rejects: Rejects = None,
 ) -> None:
-    """Write completed labels in the other layout: `.parquet` as the step `complete`, any other ending as A3R."""
+    """Write completed labels in the other layout: `.parquet` as the step `complete`, `.txt` as A3R."""
     from secondlook.pipelines.retrieve import steps
 
     require_apart([out, rejects], [source])
@@ -254,7 +259,8 @@ def pairs(
 
     _require_split(split)
     require_format(out, ".csv")
-    form = parse_options(CaptionForm, caption) if caption else CaptionForm(article="none", full_stop=False)
+    require_apart([out], [*files_in(source), completed])
+    form = parse_options(CaptionForm, caption, "--caption") if caption else CaptionForm(article="none", full_stop=False)
     typer.echo(recipe_steps.write_pairs(source, split, out, completed, form), err=True)
 
 
@@ -280,7 +286,7 @@ def merge(
     """Merge submissions, such as those for vehicles and for pedestrians, in the order of the queries."""
     from secondlook.pipelines.retrieve import steps
 
-    require_apart([out], parts)
+    require_apart([out], [*parts, texts, gallery])
     typer.echo(steps.merge(parts, texts, gallery, out))
 
 
@@ -293,6 +299,7 @@ def score(
     """Score a submission on a labelled split: mAP@10 as the organisers compute it, and in other forms."""
     from secondlook.pipelines.retrieve import steps
 
+    require_apart([out], [submission, labels])
     typer.echo(steps.score(submission, labels, out))
 
 

@@ -95,8 +95,14 @@ def _caption(text: str, phrase: str, form: CaptionForm) -> str:
 
 
 def write_pairs(index: Path, split: str, out: Path, completed: Path | None, form: CaptionForm) -> str:
-    """Write images and captions as open_clip's training reads them: `filepath`, a tab, `title`."""
-    paths, captions = _pairs(read_table(index, split, "images"), completed, form)
+    """Write images and captions as open_clip's training reads them: `filepath`, a tab, `title`.
+
+    Raises DataError for images without captions, and for completed labels of other images.
+    """
+    images = read_table(index, split, "images")
+    if completed is not None and not set(augmented.phrases_of(completed)) & set(images["image"]):
+        raise DataError(f"{completed}: completes no image of {split}; leave out --completed, or give another split.")
+    paths, captions = _pairs(images, completed, form)
     if None in captions:
         raise DataError(
             f"{index}: the images of {split} have no captions; take train or val, or index it with --truth."

@@ -71,8 +71,10 @@ def validate(path: Path, texts: Path, gallery: Path) -> str:
 def merge(parts: Sequence[Path], texts: Path, gallery: Path, out: Path) -> str:
     """Write one submission from those of recipes for one kind of query each, checked against queries and gallery."""
     lines = _texts_of(texts)
-    names = submission.merged(parts, lines)
-    submission.write(out, list(zip(lines, names, strict=True)), lines, gallery_of(gallery))
+    names, shown = submission.merged(parts, lines), gallery_of(gallery)
+    for part in parts:
+        submission.check_part(part, shown)
+    submission.write(out, list(zip(lines, names, strict=True)), lines, shown)
     return f"{out}: {len(lines)} queries from {len(parts)} submissions"
 
 

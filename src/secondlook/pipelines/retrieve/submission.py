@@ -94,15 +94,25 @@ def check(ranked: Sequence[Ranked], texts: Sequence[str], gallery: Collection[st
     for number, ((text, names), expected) in enumerate(zip(ranked, texts, strict=False), start=1):
         if text != expected:
             raise DataError(f"{where}: line {number} must be {expected!r}, not {text!r}; keep the queries in order.")
-        if len(names) != NAMES:
-            raise DataError(f"{where}: line {number} ({text!r}) has {len(names)} images; it needs {NAMES}.")
-        if len(set(names)) < NAMES:
-            raise DataError(f"{where}: line {number} ({text!r}) names {_repeated(names)} twice.")
-        unknown = next((name for name in names if name not in gallery), None)
-        if unknown is not None:
-            raise DataError(f"{where}: line {number} ({text!r}): {unknown} is not an image of the gallery.")
+        _check_names(names, gallery, f"{where}: line {number} ({text!r})")
     if len(ranked) != len(texts):
         raise DataError(f"{where}: has {len(ranked)} entries for {len(texts)} queries; each line needs one.")
+
+
+def check_part(path: Path, gallery: Collection[str]) -> None:
+    """Raise DataError, as `check` does, at the first entry of a submission without ten distinct gallery images."""
+    for number, (text, names) in enumerate(read(path), start=1):
+        _check_names(names, gallery, f"{path}: entry {number} ({text!r})")
+
+
+def _check_names(names: Sequence[str], gallery: Collection[str], where: str) -> None:
+    if len(names) != NAMES:
+        raise DataError(f"{where} has {len(names)} images; it needs {NAMES}.")
+    if len(set(names)) < NAMES:
+        raise DataError(f"{where} names {_repeated(names)} twice.")
+    unknown = next((name for name in names if name not in gallery), None)
+    if unknown is not None:
+        raise DataError(f"{where}: {unknown} is not an image of the gallery.")
 
 
 def _repeated(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from secondlook.base.errors import DataError
 from secondlook.config.scenes_training import NetworkOptions
-from secondlook.models import checkpoints
+from secondlook.models import checkpoints, fitting
 
 _EXPANSION = 4
 _RESNET_STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))  # planes, blocks, stride (He et al., CVPR 2016)
@@ -154,6 +154,7 @@ def _start(backbone: Backbone, path: Path) -> None:
     state = {name: value for name, value in _state_of(path).items() if not name.startswith(_HEADS)}
     try:
         backbone.load_state_dict(state)
+        fitting.require_sensible(state, path)
     except (RuntimeError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split("\n")[:2])
         raise DataError(f"{path}: does not fit the backbone of the config ({reason}); give another file.") from error

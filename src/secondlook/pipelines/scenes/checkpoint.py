@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from secondlook.base.errors import DataError
 from secondlook.config.scenes_training import NetworkOptions, TrainingOptions
 from secondlook.io import files
+from secondlook.models import fitting
+from secondlook.models.fitting import Expected
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, in [0, 1]
 CONFIG = "config.json"
+_AGAIN = "train or import it again"
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,26 @@ def load(folder: Path, which: Literal["best", "last"], device: "torch.device") -
 
     from secondlook.pipelines.scenes import network
 
+    _require_folder(folder)
     about = _about(folder / CONFIG)
     loaded, path = network.build(about.network, len(about.classes), with_start=False), folder / f"{which}.safetensors"
     try:
-        loaded.load_state_dict(load_file(path))
+        tensors = load_file(path)
+        fitting.require_alike(tensors, loaded.state_dict(), path, Expected(f"the network of {CONFIG}", _AGAIN, _AGAIN))
+        loaded.load_state_dict(tensors)
     except (OSError, RuntimeError, SafetensorError) as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         raise DataError(f"{path}: does not fit {folder / CONFIG} ({reason}); train it again.") from error
     return loaded.eval().to(device), about
+
+
+def _require_folder(folder: Path) -> None:
+    if folder.is_file():
+        raise DataError(
+            f"{folder}: is a file, not a folder of weights; `secondlook scenes import {folder} --out FOLDER` makes one."
+        )
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder; give the one that `train` or `import` wrote.")
 
 
 def _about(path: Path) -> About:

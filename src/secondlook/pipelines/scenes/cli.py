@@ -7,7 +7,7 @@ import typer
 
 from secondlook.base.errors import UsageError
 from secondlook.io.command_line import Options, OutFile, OutFolder, Threads
-from secondlook.io.destinations import FILE
+from secondlook.io.destinations import FILE, files_in, require_apart
 
 app = typer.Typer(
     name="scenes",
@@ -38,6 +38,7 @@ def draw(
     from secondlook.config.scenes import DrawnLandmarks
     from secondlook.pipelines.scenes import steps
 
+    require_apart([out, truth])
     steps.draw(out, truth, parse_options(DrawnLandmarks, options))
 
 
@@ -70,6 +71,7 @@ def correspond(
 
     if (splits is None) != (split is None):
         raise UsageError("--splits and --split belong together; give both or neither.")
+    require_apart([out / "points.parquet", out / "pairs.parquet"], [source, images, splits])
     chosen = (splits, split) if splits is not None and split is not None else None
     steps.correspond(source, out, images=images, min_shared=min_shared, split=chosen)
 
@@ -87,6 +89,7 @@ def text(
     from secondlook.config.scenes import TextOptions, read_vocabulary
     from secondlook.pipelines.scenes import steps
 
+    require_apart([out / name for name in ("labels.parquet", "instances.parquet")], [images])
     settings = parse_options(TextOptions, options)
     typer.echo(steps.label_by_text(images, out, read_vocabulary(vocabulary), settings, truth))
 
@@ -106,6 +109,7 @@ def mine(
     from secondlook.config.scenes import MinerOptions
     from secondlook.pipelines.scenes import steps
 
+    require_apart([out / "vocabulary.yaml", out / "concepts.csv"], [images, nodes, pairs])
     typer.echo(steps.mine(images, out, parse_options(MinerOptions, options), nodes=nodes, pairs=pairs))
 
 
@@ -127,13 +131,18 @@ def split(
     from secondlook.config.scenes import SplitOptions, read_vocabulary
     from secondlook.pipelines.scenes import steps
 
+    lists = _named(published or [])
+    require_apart(
+        [out / name for name in ("splits.parquet", "rejects.csv", *(f"{name}.txt" for name in lists))],
+        [labels, vocabulary, *lists.values()],
+    )
     settings, words = parse_options(SplitOptions, options), read_vocabulary(vocabulary)
     if (labels is None) == (not published):
         raise UsageError("give either --labels or --published.")
     if labels is not None:
         typer.echo(steps.split_own(labels, out, words, settings))
     else:
-        typer.echo(steps.split_published(_named(published or []), out, words, settings))
+        typer.echo(steps.split_published(lists, out, words, settings))
 
 
 @app.command()
@@ -152,6 +161,8 @@ def consistency(
     from secondlook.config.scenes import ConsistencyOptions, read_vocabulary
     from secondlook.pipelines.scenes import checking
 
+    names = ("conflicts.parquet", "flags.parquet", "point_labels.parquet", "evidence.parquet")
+    require_apart([out / name for name in names], [labels, pairs, points, *(votes or ())])
     evidence = checking.Evidence(labels, pairs, votes or (), points, masks)
     settings = parse_options(ConsistencyOptions, options)
     typer.echo(checking.check(evidence, out, read_vocabulary(vocabulary), settings))
@@ -200,6 +211,7 @@ def import_(
     from secondlook.config.scenes_training import NetworkRun
     from secondlook.pipelines.scenes import exchange
 
+    require_apart([out / "best.safetensors"], [file])
     settings = parse_options(NetworkRun, options)
     exchange.import_checkpoint(file, out, read_vocabulary(vocabulary).concepts, settings)
 
@@ -215,6 +227,7 @@ def export(
     """Write a network as a checkpoint of the original, `model_enc_NAME.pth`, which it loads with `--resume NAME`."""
     from secondlook.pipelines.scenes import exchange
 
+    require_apart([out], files_in(weights))
     exchange.export_checkpoint(weights, checkpoint, out)
 
 
@@ -231,8 +244,11 @@ def predict(
     """Apply a network to images: scores, masks, and the classes of points; in a folder, the mask of N.jpg is N.png."""
     from secondlook.config.root import parse_options
     from secondlook.config.scenes_training import InferenceOptions
-    from secondlook.pipelines.scenes import network_steps
+    from secondlook.pipelines.scenes import network_steps, predictions
 
+    folders = (predictions.MASKS, predictions.OVERLAYS)
+    names = (predictions.SCORES, predictions.POINT_SCORES, *folders)
+    require_apart([out / name for name in names], [images, splits, points])
     settings, files = parse_options(InferenceOptions, options), network_steps.Tables(images, splits, points)
     if not images.is_dir():
         network_steps.predict(files, weights, out, settings, threads=threads)
@@ -268,6 +284,7 @@ def evaluate(
     from secondlook.pipelines.scenes import listed as published
     from secondlook.pipelines.scenes import network_steps, steps
 
+    require_apart([out / name for name in ("scores.csv", "masks.csv")], [truth, listed, images])
     words = read_vocabulary(vocabulary)
     if listed is not None:
         if any(one is not None for one in (images, splits, truth, masks, weights, points, pairs)):
@@ -297,6 +314,7 @@ def hand_over(
     from secondlook.config.scenes import HandOverOptions
     from secondlook.pipelines.scenes import hand_over as step
 
+    require_apart([out], [text_votes, predicted])
     settings = parse_options(HandOverOptions, options)
     counts = step.hand_over(text_votes, splits, predicted, conflicts, out, settings)
     typer.echo(", ".join(f"{labeler} {count} votes" for labeler, count in counts.items()), err=True)

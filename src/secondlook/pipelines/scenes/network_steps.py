@@ -13,6 +13,7 @@ from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.scenes_training import InferenceOptions, NetworkOptions, TrainingOptions
 from secondlook.io import files, tabular
+from secondlook.io.replaced import replaced_files
 from secondlook.jobs import cache, distributed
 from secondlook.models import inference
 from secondlook.pipelines.scenes import checkpoint, evaluate, figures, inputs, predictions
@@ -107,12 +108,13 @@ def _predict(reader: Reader, images: ImageTable, names: Mapping[str, str], out: 
     rows, about, options = _requested(images, reader.options), reader.about, reader.options
     writer = predictions.Predictions(out, about.classes, images, names, options)
     made_by = {"step": "predict", "options": options.model_dump(exclude={"device", "resources"})}
-    with predictions.points_file(out, about, points, made_by) as file:
-        writer.points = file
-        for row in progress.track(rows, total=len(rows), what="images"):
-            writer.take(reader, int(row))
-        writer.flush()
-    writer.close(made_by)
+    with replaced_files(out, writer.planned(images.ids[row] for row in rows)) as writer.written:
+        with predictions.points_file(out, about, points, made_by) as file:
+            writer.points = file
+            for row in progress.track(rows, total=len(rows), what="images"):
+                writer.take(reader, int(row))
+            writer.flush()
+        writer.close(made_by)
     if len(rows) and len(writer.rejects) == len(rows):
         raise DataError(f"none of the {len(rows)} images can be read; see the reasons in {out / predictions.REJECTS}.")
     progress.say(f"scenes: {len(rows) - len(writer.rejects)} images read, {len(writer.rejects)} rejected")

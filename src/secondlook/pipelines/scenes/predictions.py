@@ -1,7 +1,7 @@
 """The files of predictions: masks, scores, classes of points, overlays, and rejects."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,8 +43,15 @@ class Predictions:
     points: Any = None
     scores: list[dict[str, Any]] = field(default_factory=list)
     rejects: list[dict[str, str]] = field(default_factory=list)
+    written: set[str] = field(default_factory=set)  # paths below `out`
     _waiting: list[pa.Table] = field(default_factory=list)
     _drawn: int = 0
+
+    def planned(self, image_ids: Iterable[str]) -> list[str]:
+        """Return the files that the predictions of some images may consist of, below `out`."""
+        names = [self.names[image_id].removesuffix(".png") for image_id in image_ids]
+        found = [f"{MASKS}/{name}.png" for name in names] + [f"{OVERLAYS}/{name}.jpg" for name in names]
+        return [SCORES, POINT_SCORES, REJECTS, *found, *(f"{MASKS}/{name}.npz" for name in names)]
 
     def take(self, reader: Reader, row: int) -> None:
         """Read an image and write its prediction; an image that cannot be read or predicted becomes a reject."""
@@ -63,7 +70,7 @@ class Predictions:
         if prediction.mask is not None:
             self._write_mask(image_id, prediction.mask, image)
         if prediction.shares is not None and self.options.soft_masks:
-            _write_soft((self.out / MASKS / self.names[image_id]).with_suffix(".npz"), prediction.shares)
+            _write_soft(self._place(f"{MASKS}/{self.names[image_id].removesuffix('.png')}.npz"), prediction.shares)
         if self.points is not None:
             self._take_points(row, prediction)
 
@@ -74,8 +81,15 @@ class Predictions:
         for older in (mask, mask.with_suffix(".npz")):
             older.unlink(missing_ok=True)  # from a run in which it was readable
 
+    def _place(self, name: str) -> Path:
+        """Return where a file is written, which then counts as written."""
+        self.written.add(name)
+        return self.out / name
+
     def flush(self) -> None:
         """Write the buffered points."""
+        if self.points is not None:
+            self.written.add(POINT_SCORES)
         if self._waiting:
             self.points.write_table(pa.concat_tables(self._waiting))
             self._waiting.clear()
@@ -86,17 +100,17 @@ class Predictions:
         table = pa.Table.from_pylist(
             self.scores, schema=pa.schema(kinds, tables.about("scene_scores", made_by, self.classes))
         )
-        parquetfile.write(self.out / SCORES, table)
+        parquetfile.write(self._place(SCORES), table)
         columns = ["image_id", "path", "detail"]
-        files.write_text(self.out / REJECTS, tabular.to_csv(pd.DataFrame(self.rejects, columns=columns)))
+        files.write_text(self._place(REJECTS), tabular.to_csv(pd.DataFrame(self.rejects, columns=columns)))
 
     def _write_mask(self, image_id: str, mask: NDArray[np.uint8], image: Pixels) -> None:
         name = self.names[image_id]
-        files.write_bytes(self.out / MASKS / name, bytes(cv2.imencode(".png", mask)[1]))
+        files.write_bytes(self._place(f"{MASKS}/{name}"), bytes(cv2.imencode(".png", mask)[1]))
         if self._drawn < self.options.overlays:
             self._drawn += 1
             drawn = images.encode(refine.overlay(image, mask, len(self.classes)), "jpeg", quality=_OVERLAY_QUALITY)
-            files.write_bytes(self.out / OVERLAYS / f"{name.removesuffix('.png')}.jpg", drawn)
+            files.write_bytes(self._place(f"{OVERLAYS}/{name.removesuffix('.png')}.jpg"), drawn)
 
     def _take_points(self, row: int, prediction: Prediction) -> None:
         assert prediction.shares is not None  # noqa: S101 - a network without masks has no file of points

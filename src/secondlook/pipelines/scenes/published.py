@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from secondlook.base.errors import DataError, UsageError, first_line
 from secondlook.config.scenes_training import NetworkOptions
 from secondlook.io import files
-from secondlook.models import checkpoints
+from secondlook.models import checkpoints, fitting
+from secondlook.models.fitting import Expected
 
 if TYPE_CHECKING:
     import torch
@@ -85,23 +86,12 @@ def to_published(network: "Network", options: NetworkOptions) -> Tensors:
 def from_published(tensors: Mapping[str, Any], network: "Network", options: NetworkOptions, path: Path) -> Tensors:
     """Return the state of a network from the tensors of the original, read from `path`.
 
-    Raises DataError, with its name, for a tensor that is missing, unknown, of another shape or kind, or not finite.
+    Raises DataError as `fitting.require_alike` does, and for constants that are not those of the original.
     """
     tensors = _unwrapped(tensors)
     names, ours, constants = names_of(network, options), network.state_dict(), _constants(options)
     wanted = {**{names[name]: value for name, value in ours.items()}, **constants}
-    if missing := [name for name in wanted if name not in tensors]:
-        raise DataError(
-            f"{path}: has no tensor `{missing[0]}`{_and_more(missing)}; "
-            f"give `model_enc_*.pth` of {_described(options)}."
-        )
-    if unknown := [name for name in tensors if name not in wanted]:
-        raise DataError(
-            f"{path}: holds `{unknown[0]}`{_and_more(unknown)}, which {_described(options)} does not have; "
-            "set `network` of --options to the network of the file."
-        )
-    for name, value in wanted.items():
-        _require_alike(tensors[name], value, name, path)
+    fitting.require_alike(tensors, wanted, path, Expected(_described(options), *_WAYS_OUT, _OF_CLASSES))
     for name, value in constants.items():
         if not bool((tensors[name] == value).all()):
             raise DataError(f"{path}: `{name}` is not the constant of the published PAMR; give the published file.")
@@ -139,30 +129,13 @@ def _unwrapped(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
     return tensors
 
 
-def _and_more(names: list[str]) -> str:
-    return f" and {len(names) - 1} more" if len(names) > 1 else ""
-
-
 def _described(options: NetworkOptions) -> str:
     return f"the network `kind: {options.kind}`, `backbone: {options.backbone}`"
 
 
-def _require_alike(given: Any, wanted: "torch.Tensor", name: str, path: Path) -> None:
-    import torch
-
-    if not isinstance(given, torch.Tensor) or given.layout != torch.strided or given.is_meta:
-        raise DataError(f"{path}: `{name}` is not a tensor of numbers; give the published file.")
-    if given.shape != wanted.shape:
-        shapes = [" x ".join(map(str, one.shape)) or "one number" for one in (given, wanted)]
-        hint = "give a vocabulary with its classes" if name in _HEADS else "set `network` of --options to its network"
-        raise DataError(f"{path}: `{name}` is {shapes[0]} and not {shapes[1]}; {hint}.")
-    if given.is_floating_point() != wanted.is_floating_point() or given.is_complex():
-        raise DataError(f"{path}: `{name}` holds {given.dtype} and not {wanted.dtype}; give the published file.")
-    if not bool(torch.isfinite(given).all()):
-        raise DataError(f"{path}: `{name}` has values that are not finite; fetch the file again.")
-
-
 _HEADS = {f"{table['head.']}{part}" for table in (_SEGMENTER, *_CLASSIFIERS.values()) for part in ("weight", "bias")}
+_OF_CLASSES = dict.fromkeys(_HEADS, "give a vocabulary with its classes")
+_WAYS_OUT = ("give `model_enc_*.pth` of this network", "set `network` of --options to the network of the file")
 
 
 def read(path: Path) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ import typer
 
 from secondlook.base.errors import UsageError
 from secondlook.io.command_line import Options, OutFolder, Threads
-from secondlook.io.destinations import FILE, as_folder, require_ending
+from secondlook.io.destinations import FILE, as_folder, files_in, require_apart, require_ending
 
 app = typer.Typer(
     name="video",
@@ -31,6 +31,7 @@ def draw(
     from secondlook.config.video import ClipScenes
     from secondlook.pipelines.video.drawn import draw_clips
 
+    require_apart([out, truth])
     draw_clips(out, truth, parse_options(ClipScenes, options))
 
 
@@ -50,6 +51,7 @@ def frames(
     from secondlook.pipelines.video.frames import clips_in
 
     require_ending(out, ".json")  # the frames of video files go into a folder of the same name without it
+    require_apart([out, out.with_suffix(""), out.with_suffix(".rejects.csv")], [clips, listed])
     by_name = clips_in(clips, listed, besides=out.with_suffix(""))
     if not by_name:
         raise UsageError(f"{clips}: holds no clip; it must be a folder of video files or of folders of frames.")
@@ -86,6 +88,7 @@ def group(
     from secondlook.config.video import GroupOptions
     from secondlook.pipelines.video import steps
 
+    require_apart([out], [source, *files_in(moving)])
     steps.group_pixels(source, moving, out, parse_options(GroupOptions, options))
 
 
@@ -121,6 +124,7 @@ def predict(
     from secondlook.config.video import DetectorOptions
     from secondlook.pipelines.video import steps
 
+    require_apart([out], [source, weights])
     network = parse_options(DetectorOptions, options)
     steps.find_objects(source, weights, out, name, network, score=score, threads=threads)
 
@@ -139,6 +143,7 @@ def look(
     from secondlook.config.video import DetectorOptions
     from secondlook.pipelines.video import look as step
 
+    require_apart([out], [*sources, weights])
     step.look(sources, weights, out, parse_options(DetectorOptions, options), score=score, threads=threads)
 
 
@@ -156,6 +161,7 @@ def merge(
     from secondlook.config.video import MergeOptions
     from secondlook.pipelines.video import steps
 
+    require_apart([out], [large, small])
     settings = parse_options(MergeOptions, options)
     steps.merge_rounds(large, small, out, settings, large_score=large_score, small_score=small_score)
 
@@ -172,6 +178,7 @@ def boxes(
     from secondlook.config.video import TrackOptions
     from secondlook.pipelines.video import steps
 
+    require_apart([out], labels)
     steps.write_boxes(labels, out, parse_options(TrackOptions, options), score=score)
 
 
@@ -182,7 +189,7 @@ def import_(
     frames: Annotated[Path | None, typer.Option(help="For labels: output of the step `frames`.")] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="For labels: name of their round: moving (L0), mobile (L1), merged (L2) or final."),
+        typer.Option(help="For labels: their round: L0 (moving), L1 (mobile), L2 (merged), large, small or final."),
     ] = None,
     options: Options = None,
 ) -> None:
@@ -195,6 +202,7 @@ def import_(
         exchange.import_weights(source, as_folder(out), parse_options(DetectorOptions, options))
     elif source.is_dir() and frames is not None and name is not None:
         require_ending(out, ".json")
+        require_apart([out], [frames, *source.rglob("*.json")])
         exchange.import_labels(source, frames, out, name)
     elif source.is_dir():
         raise UsageError(f"{source}: labels need --frames, which says their frames, and --name, which says the round.")
@@ -215,6 +223,7 @@ def export(
 
     if source.is_dir():
         require_ending(out, ".pth")
+        require_apart([out], files_in(source))
         exchange.export_weights(source, out, parse_options(DetectorOptions, options))
     else:
         exchange.export_labels(source, as_folder(out))
@@ -248,5 +257,8 @@ def evaluate(
         if not sign or not name or not path:
             raise UsageError(f"--round: must be NAME=FILE, such as moving=labels.json, not `{one}`.")
         labels.setdefault(name, []).append(Path(path))
+    written = [*(out / name for name in steps.FILES), summary or out / "summary.json"]
+    require_apart(written, [*files_in(truth), *(path for paths in labels.values() for path in paths)])
+    require_apart([out], [truth])
     counted = steps.Evaluated(category or None, score, held_out)
     typer.echo(steps.evaluate_rounds(labels, truth, out, counted, summary))

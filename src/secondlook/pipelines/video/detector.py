@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.video import DetectorOptions
-from secondlook.models import checkpoints
+from secondlook.models import checkpoints, fitting
 from secondlook.pipelines.video import published_weights
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def _load_moco(body: "nn.Module", path: str | None) -> None:
         content = torch.load(Path(path), map_location="cpu", weights_only=True)
         state = {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if prefix in key}
         body_state = {key: value for key, value in state.items() if not key.startswith("fc.")}
+        fitting.require_sensible(body_state, Path(path))
         loaded = body.load_state_dict(body_state, strict=False)
     except checkpoints.pickle_errors() as error:
         reason = str(error).split("\n", maxsplit=1)[0]

@@ -15,7 +15,8 @@ import pandas as pd
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from secondlook.base.errors import DataError
+from secondlook.base import progress
+from secondlook.base.errors import DataError, UsageError
 from secondlook.pipelines.video.labels import ClipLabels, Found, Frame, encode
 from secondlook.pipelines.video.merge import iou, matched
 from secondlook.pipelines.video.samples import mask_at, masks_at
@@ -87,10 +88,18 @@ def average_precision(clips: Sequence[ClipLabels], truth: Sequence[ClipLabels]) 
 
 
 def mobile_only(truth: Sequence[ClipLabels], categories: Sequence[str] | None) -> list[ClipLabels]:
-    """Return the truth with only the objects of some categories, or all of it if none is named."""
+    """Return the truth with only the objects of some categories, or all of it if none is named.
+
+    Raises UsageError if it has no object of these categories.
+    """
     if categories is None:
         return list(truth)
-    wanted = set(categories)
+    wanted, there = set(categories), {item.category for one in truth for row in one.found for item in row}
+    if not wanted & there:
+        named = ", ".join(sorted(there)) or "none"
+        raise UsageError(f"--category: the truth has no object of {', '.join(categories)} (its classes: {named}).")
+    if absent := sorted(wanted - there):
+        progress.say(f"video: the truth has no object of {', '.join(absent)}")
     return [
         ClipLabels(one.clip, one.frames, [[item for item in row if item.category in wanted] for row in one.found])
         for one in truth

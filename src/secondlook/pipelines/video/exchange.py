@@ -27,6 +27,7 @@ def export_weights(source: Path, out: Path, options: DetectorOptions) -> None:
 
 def import_labels(source: Path, frames: Path, out: Path, name: str) -> None:
     """Write published labels of the frames of a file as those of a round; files of other frames are counted."""
+    name = published_labels.round_of(name)
     labelled, used = published_labels.read(source, labels.read(frames), name)
     labels.write(out, labelled, {"step": "import", "options": {"round": name}})
     objects = sum(len(row) for one in labelled for row in one.found)

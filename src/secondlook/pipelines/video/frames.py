@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -11,7 +12,7 @@ from secondlook.base import progress, text
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.video import FrameOptions
 from secondlook.io import files, imagefiles, packed
-from secondlook.io.imagefiles import FRAMES
+from secondlook.io.imagefiles import SUFFIXES
 from secondlook.io.inside import Inside
 from secondlook.pipelines.video.labels import ClipLabels, Frame
 from secondlook.pixels import images
@@ -49,9 +50,9 @@ class Tally:
 def clips_in(folder: Path, listed: Path | None, besides: Path | None = None) -> dict[str, Path]:
     """Return the clips of a folder by name: its video files and folders of frames; or those in a list if one is given.
 
-    Folders are searched at any depth, except `besides`, where frames are written; `a/b` is the clip `a_b`. A list has a
-    line `clip frame` for each frame; the folder of the clip is below `folder`. Raises UsageError for two clips of one
-    name, and DataError for a list with a clip outside `folder`.
+    Folders are searched at any depth, except `besides`, where frames are written; `a/b` is the clip `a_b`, or `a_b_2`
+    beside a clip of that name. A list has a line `clip frame` for each frame; the folder of the clip is below `folder`.
+    Raises UsageError for two listed clips of one name, and DataError for a list with a clip outside `folder`.
     """
     if listed is not None:
         inside = Inside(folder, links_anywhere=True)
@@ -64,17 +65,32 @@ def clips_in(folder: Path, listed: Path | None, besides: Path | None = None) -> 
         return {}
     written = _inside(folder, besides)
     names = [name for name in map(PurePosixPath, packed.list_files(folder)) if not _is_hidden(name, written)]
-    still = {name.parent for name in names if imagefiles.is_image(name, FRAMES)}
+    still = {name.parent for name in names if imagefiles.is_image(name)}
     films = [name for name in names if name.suffix.lower() in VIDEOS]
     empty = {name for name in _folders(folder) if not _is_hidden(name, written)}
     empty -= {parent for name in (*still, *films) for parent in (name, *name.parents)}
-    _say_others(folder, [name.suffix for name in names if name.suffix.lower() not in FRAMES + VIDEOS])
+    _say_others(folder, [name.suffix for name in names if name.suffix.lower() not in SUFFIXES + VIDEOS])
     deep = sorted(str(folder / name) for name in still if len(name.parts) > 1)
     if deep:
         progress.say(f"video: {len(deep)} folders inside other folders are also clips; the first: {deep[0]}")
     clips = [(name.as_posix() if name.parts else folder.resolve().name, folder / name) for name in still | empty]
     clips += [(name.with_suffix("").as_posix(), folder / name) for name in films]
-    return _by_name(sorted(clips, key=lambda clip: text.natural(clip[0])))
+    clips.sort(key=lambda clip: (text.natural(clip[0]), clip[1].as_posix()))
+    return apart((_clip_of(name), path) for name, path in clips)
+
+
+def apart(clips: Iterable[tuple[str, Path]], taken: frozenset[str] = frozenset()) -> dict[str, Path]:
+    """Return clips by name; one whose name is `taken`, or that of a clip before it, gets a number: `images_2`."""
+    pairs = list(dict.fromkeys(clips))
+    used = taken | {name for name, _ in pairs}
+    by_name: dict[str, Path] = {}
+    for name, path in pairs:
+        free = name
+        if name in taken or name in by_name:
+            free = next(one for one in (f"{name}_{number}" for number in count(2)) if one not in used | by_name.keys())
+            progress.say(f"video: {path} is the clip {free}, as another one is called {name}")
+        by_name[free] = path
+    return by_name
 
 
 def _folders(folder: Path) -> list[PurePosixPath]:
@@ -94,7 +110,7 @@ def _is_hidden(name: PurePosixPath, written: PurePosixPath | None) -> bool:
 def _say_others(folder: Path, suffixes: Sequence[str]) -> None:
     if suffixes:
         kinds = ", ".join(f"{suffix or 'no suffix'} {count}" for suffix, count in sorted(Counter(suffixes).items()))
-        usable = " ".join(FRAMES + VIDEOS)
+        usable = " ".join(SUFFIXES + VIDEOS)
         progress.say(f"video: {len(suffixes)} files in {folder} are left out ({kinds}); supported are {usable}")
 
 
@@ -179,7 +195,7 @@ def _in_folder(source: Path, tally: Tally) -> list[tuple[int, Path]]:
     """Return the images of a folder in natural order, numbered as in their names, or else from 0."""
     if not source.is_dir():
         raise DataError(f"{source}: there is no such clip.")
-    visible = (path for path in imagefiles.frames_in(source) if path.name[0] != ".")
+    visible = (path for path in source.iterdir() if imagefiles.is_image(path) and path.name[0] != ".")
     paths = sorted(visible, key=lambda path: text.natural(path.name))
     numbers = text.numbers_in([path.stem for path in paths])
     if numbers is not None and (gaps := text.gaps_in(numbers)):
@@ -191,7 +207,12 @@ def _of_images(numbered: Sequence[tuple[int, Path]], options: FrameOptions, tall
     chosen = numbered[:: options.stride][: options.most]
     tally.count(len(chosen), len(numbered))
     for number, path in chosen:
+        if packed.archive_of(path) is None and not path.is_file():
+            why = "there is no such file; correct the list, or add the image"
+            yield {"path": path.as_posix(), "reason": "missing_image", "detail": why}
+            continue
         try:
+            images.read_header(path)  # decoders fill the missing part of a cut file with grey
             pixels = images.read_rgb(path)
             yield Frame(number, path.as_posix(), pixels.shape[1], pixels.shape[0])
         except (UnreadableImageError, OSError) as error:
@@ -199,11 +220,14 @@ def _of_images(numbered: Sequence[tuple[int, Path]], options: FrameOptions, tall
 
 
 def _numbers(listed: Path) -> dict[str, list[int]]:
-    """Return the frame numbers in a list, by clip."""
-    numbers_of: dict[str, list[int]] = {}
-    for line in _lines(listed):
+    """Return the frame numbers in a list, by clip; a line that is there again counts once."""
+    numbers_of: dict[str, set[int]] = {}
+    lines = _lines(listed)
+    for line in lines:
         name, number = line.split()
-        numbers_of.setdefault(_clip_of(name), []).append(int(number))
+        numbers_of.setdefault(_clip_of(name), set()).add(int(number))
+    if repeated := len(lines) - sum(map(len, numbers_of.values())):
+        progress.say(f"video: {repeated} lines of {listed} name a frame again and are left out")
     return {clip: sorted(numbers) for clip, numbers in numbers_of.items()}
 
 

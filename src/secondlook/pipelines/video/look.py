@@ -10,6 +10,7 @@ from secondlook.base import progress
 from secondlook.base.errors import DataError, UsageError
 from secondlook.config.video import DetectorOptions, FrameOptions
 from secondlook.io import files, imagefiles
+from secondlook.io.replaced import replaced_files
 from secondlook.models import inference
 from secondlook.pages import render
 from secondlook.pipelines.video import detector, frames, labels, overlay, predict
@@ -42,25 +43,20 @@ def look(
     model = detector.load(weights, network, device)
     clips = _clips(sources, out)
     detected = [replace(one, found=predict.predict(model, one.frames, score, ROUND, device)) for one in clips]
-    labels.write(out / "boxes.json", detected, {"step": "look", "options": {"score": score, "round": ROUND}})
-    shown = [one for clip in detected for one in _overlays(clip, out)]
-    files.write_text(out / "look.html", render.render(_HERE, _context(shown, score, weights), "look.html"))
+    planned = {path.relative_to(out).as_posix() for one in clips for path in _written(one, out)}
+    with replaced_files(out, planned) as written:
+        labels.write(out / "boxes.json", detected, {"step": "look", "options": {"score": score, "round": ROUND}})
+        shown = [one for clip in detected for one in _overlays(clip, out)]
+        files.write_text(out / "look.html", render.render(_HERE, _context(shown, score, weights), "look.html"))
+        written.update(planned)
     progress.say(f"video: {sum(len(one.scores) for one in shown)} objects in {len(shown)} images; see {out}/look.html")
 
 
 def _clips(sources: Sequence[Path], out: Path) -> list[ClipLabels]:
     """Return the frames of all sources; files that cannot be read become rows of `rejects.csv`."""
-    named: dict[str, Path] = {}
-    single: list[Path] = []
-    for source in sources:
-        if source.is_file() and imagefiles.is_image(source, imagefiles.FRAMES):
-            single.append(source)
-            continue
-        found = _in_source(source, out)
-        if shared := sorted(set(named) & set(found)):
-            clip = shared[0]
-            raise UsageError(f"{named[clip]} and {found[clip]} would both be the clip {clip}; look at them one by one.")
-        named |= found
+    single = [source for source in sources if source.is_file() and imagefiles.is_image(source)]
+    found = [clip for source in sources if source not in single for clip in _in_source(source, out).items()]
+    named = frames.apart(found, frozenset({frames.SINGLE} if single else ()))
     clips, rejects = frames.extract(named, out / "frames", EVERY)
     if single:
         more, unreadable = frames.of_single_images(single)
@@ -77,15 +73,27 @@ def _in_source(source: Path, out: Path) -> Mapping[str, Path]:
         return {source.stem: source}
     found = frames.clips_in(source, None, besides=out)
     if not found:
-        usable = " ".join(imagefiles.FRAMES + frames.VIDEOS)
+        usable = " ".join(imagefiles.SUFFIXES + frames.VIDEOS)
         raise UsageError(f"{source}: is no image, no video and no folder with any of them; supported are {usable}.")
     return found
+
+
+def _written(clip: ClipLabels, out: Path) -> Iterator[Path]:
+    """Yield the overlays of a clip, and those of its frames that are from a video and so lie below folder `out`."""
+    for place, frame in enumerate(clip.frames):
+        yield _overlay_of(clip, place, out)
+        if Path(frame.path).is_relative_to(out / "frames"):
+            yield Path(frame.path)
+
+
+def _overlay_of(clip: ClipLabels, place: int, out: Path) -> Path:
+    return out / "overlays" / clip.clip / f"{place:06d}_{Path(clip.frames[place].path).stem}.jpg"
 
 
 def _overlays(clip: ClipLabels, out: Path) -> Iterator[Shown]:
     """Write each frame of a clip with its objects drawn over it, and yield what the page needs."""
     for place, (frame, objects) in enumerate(zip(clip.frames, clip.found, strict=True)):
-        path = out / "overlays" / clip.clip / f"{place:06d}_{Path(frame.path).stem}.jpg"
+        path = _overlay_of(clip, place, out)
         drawn = overlay.draw(read_frame(frame), frame, objects)
         files.write_bytes(path, images.encode(drawn, "jpeg", quality=_QUALITY))
         address = quote(path.relative_to(out).as_posix())

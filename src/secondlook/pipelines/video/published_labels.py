@@ -12,25 +12,42 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from secondlook.base.errors import DataError
+from secondlook.base.errors import DataError, UsageError
 from secondlook.io import files, jsonfile, rle
 from secondlook.pipelines.video.labels import Box, ClipLabels, Found, Frame, Rle, box_of, decode, folders_of
 
 _LISTS = {"masks", "boxes", "scores", "labels"}
+_LEVELS = {"L0": "moving", "L1": "mobile", "L2": "merged"}
+_ROUNDS = ("moving", "mobile", "large", "small", "merged", "final")
+_ASPECT = 0.05  # how far, as a logarithm, the ratio of a map's sides may be from that of the image: 640 x 192 of KITTI
+_ROUNDED_PX = 0.5  # how far a box may reach out of its image: published corners are rounded
+
+
+def round_of(name: str) -> str:
+    """Return the round of published labels, which may be given as a level; raises UsageError for any other name."""
+    if name not in (*_LEVELS, *_ROUNDS):
+        raise UsageError(f"--name: must be one of {', '.join((*_LEVELS, *_ROUNDS))}, not `{name}`.")
+    return _LEVELS.get(name, name)
 
 
 def read(folder: Path, clips: Sequence[ClipLabels], name: str) -> tuple[list[ClipLabels], set[Path]]:
     """Return the labels of the frames of clips, as those of a round, and the files that were read.
 
-    Raises DataError for a frame without a file, which would else teach that it is empty, and for a broken file.
+    Raises DataError for a frame without a file, which would else teach that it is empty, for a broken file, and for
+    files with scores beside files without.
     """
     labelled, used = [], set[Path]()
+    first: dict[bool, Path] = {}
     for labels in clips:
         found = []
         for frame in labels.frames:
             path = _file_of(folder, labels.clip, frame)
             used.add(path)
             found.append(_objects(path, frame, name))
+            for one in found[-1]:
+                first.setdefault(one.score is not None, path)
+            if len(first) > 1:
+                raise DataError(f"{first[True]}: has scores, but {first[False]} has none; give labels of one round.")
         labelled.append(replace(labels, found=found))
     return labelled, used
 
@@ -72,9 +89,16 @@ def _objects(path: Path, frame: Frame, name: str) -> list[Found]:
         raise DataError(f"{path}: the lists must be of the same length, not {sizes}.")
     if any(one != 1 for one in lists.get("labels", ())):
         raise DataError(f"{path}: `labels` must be 1, the only class; other classes cannot be read.")
+    if None in lists.get("scores", ()):
+        raise DataError(f"{path}: object {lists['scores'].index(None)}: its score must be from 0 to 1.")
     scores = lists.get("scores", [None] * len(lists["masks"]))
     rows = zip(lists["masks"], lists["boxes"], scores, strict=True)
-    return [_object(f"{path}: object {place}", row, frame, name) for place, row in enumerate(rows)]
+    objects = [_object(f"{path}: object {place}", row, frame, name) for place, row in enumerate(rows)]
+    for place, one in enumerate(objects):
+        if one.mask["size"] != objects[0].mask["size"]:
+            sizes = " and ".join(_shown(each.mask["size"]) for each in (objects[0], one))
+            raise DataError(f"{path}: object {place}: its mask has another size than that of object 0 ({sizes}).")
+    return objects
 
 
 def _object(where: str, row: tuple[Any, Any, Any], frame: Frame, name: str) -> Found:
@@ -88,10 +112,28 @@ def _object(where: str, row: tuple[Any, Any, Any], frame: Frame, name: str) -> F
     last = 1 if score is None else 0
     left, top, right, bottom = corners
     height, width = mask["size"]
-    box = _scaled((left, top, right + last - left, bottom + last - top), (frame.width / width, frame.height / height))
-    if min(box[2:]) < 0:
+    _require_shape(where, mask, frame)
+    inner = (left, top, right + last - left, bottom + last - top)
+    if min(inner[2:]) < 0:
         raise DataError(f"{where}: its box must be x1, y1, x2 and y2 with x1 <= x2 and y1 <= y2.")
+    if min(left, top) < -_ROUNDED_PX or right + last > width + _ROUNDED_PX or bottom + last > height + _ROUNDED_PX:
+        raise DataError(f"{where}: its box {corners} reaches out of its mask of {_shown(mask['size'])}.")
+    box = _scaled(inner, (frame.width / width, frame.height / height))
     return Found(box, {"size": [height, width], "counts": mask["counts"]}, score, name)
+
+
+def _require_shape(where: str, mask: Rle, frame: Frame) -> None:
+    """Raise DataError for an empty mask, and for one that is not the image, or a smaller one of the same shape."""
+    height, width = mask["size"]
+    if abs(math.log(width * frame.height / (height * frame.width))) > _ASPECT:
+        image = _shown([frame.height, frame.width])
+        raise DataError(f"{where}: its mask of {_shown(mask['size'])} has not the shape of its image, {image}.")
+    if not decode(mask).any():
+        raise DataError(f"{where}: its mask is empty; remove the object.")
+
+
+def _shown(size: Sequence[int]) -> str:
+    return f"{size[1]} x {size[0]} px"
 
 
 def _scaled(box: Box, by: tuple[float, float]) -> Box:

@@ -5,34 +5,34 @@ which all its rounds have, these are 307 tensors, under the names that torchvisi
 """
 
 import io
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secondlook.base.errors import DataError
 from secondlook.io import files
-from secondlook.models import checkpoints
+from secondlook.models import checkpoints, fitting
+from secondlook.models.fitting import Expected
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
 OURS = "weights.safetensors"
+_OTHER = "give `backbone`, `start` and `channels` as they were in its training"
 
 
 def load(model: "nn.Module", place: Path) -> None:
     """Load weights into a detector from the folder of a training or a published file.
 
-    Raises DataError, with the name of a tensor, for a file that has not exactly the tensors of the detector.
+    Raises DataError for a missing file, and for tensors that are not those of the detector.
     """
+    if not place.exists():
+        raise DataError(
+            f"{place}: there is no such file or folder; give a folder that `train` or `import` wrote, or a .pth file."
+        )
     path = place if place.is_file() else place / OURS
     state = _read_ours(path) if path.suffix == ".safetensors" else _read_pickled(path)
-    wrong = _difference(state, model.state_dict())
-    if wrong:
-        raise DataError(
-            f"{path}: does not fit the detector of the options ({wrong}); give `backbone`, `start` and `channels` as "
-            "they were in its training, or train it again."
-        )
+    fitting.require_alike(state, model.state_dict(), path, Expected("the detector of the options", _OTHER, _OTHER))
     model.load_state_dict(state)
 
 
@@ -71,19 +71,3 @@ def _read_pickled(path: Path) -> dict[str, "torch.Tensor"]:
             f"{path}: must hold tensors by name, as `model.state_dict()`; save those of the detector alone."
         )
     return content
-
-
-def _difference(found: Mapping[str, "torch.Tensor"], expected: Mapping[str, "torch.Tensor"]) -> str:
-    """Say which tensor is missing, too many or of another shape; nothing if all fit."""
-    for what, names in (
-        ("it has no tensor", [name for name in expected if name not in found]),
-        ("the detector has no tensor", [name for name in found if name not in expected]),
-    ):
-        if names:
-            return f"{what} `{names[0]}`" + (f" and {len(names) - 1} more of {len(expected)}" if len(names) > 1 else "")
-    for name, tensor in expected.items():
-        if found[name].shape != tensor.shape:
-            return f"`{name}` has the shape {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
-        if not found[name].is_floating_point() and tensor.is_floating_point():
-            return f"`{name}` holds {found[name].dtype} instead of {tensor.dtype}"
-    return ""

@@ -26,6 +26,7 @@ from secondlook.pipelines.video import detector, evaluate, frames, group, labels
 from secondlook.pipelines.video.labels import ClipLabels
 from secondlook.pipelines.video.report import write_page
 
+FILES = ("rounds.csv", "ap.csv", "video.html")  # of an evaluation
 _REJECTS = ("clip", "path", "reason", "detail")
 
 
