@@ -85,8 +85,9 @@ def main() -> None:
     for one in persons:
         reached = "never" if one.enough_s is None else f"after {one.enough_s:.0f} s"
         print(
-            f"{one.view:6s}  {ENOUGH:.0%} of {len(one.errors)} errors {reached}; in all {one.seconds:.0f} s, {one.looked} "
-            f"looks, {one.marked} classes chosen, {one.found} errors corrected, {one.passed} wrong proposals passed over"
+            f"{one.view:6s}  {ENOUGH:.0%} of {len(one.errors)} errors {reached}; in all {one.seconds:.0f} s, "
+            f"{one.looked} looks, {one.marked} classes chosen, {one.found} errors corrected, {one.passed} wrong "
+            "proposals passed over"
         )
     single, wall = (one.enough_s or one.seconds for one in persons)
     print(
