@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import requests
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 import common
 from common import ROOT, run, skip
@@ -33,7 +33,7 @@ PASSES = {"single": 0.02, "wall": 0.05}  # shares of wrong proposals that the pe
 ENOUGH = 0.9  # of the errors
 QUARTER = 0.25
 FRONT = 200  # objects: the most doubtful ones, before the random sample
-WINDOW = {"width": 1280, "height": 800}
+WINDOW: ViewportSize = {"width": 1280, "height": 800}
 SHOWN_MS, SETTLED_MS = 60_000, 300
 NO_WAIT = "Pace.least_ms = 0;"  # a look is counted in person.spend and takes no time here
 CELLS = '[...document.querySelectorAll(".cell")].map((cell) => [cell.dataset.id, cell.dataset.proposal])'
