@@ -190,6 +190,26 @@ def test_on_disk_the_index_says_nothing_of_a_desk(secondlook: Command, tmp_path:
     assert not page.is_visible("#live")
 
 
+def test_who_is_contradicted_sees_the_object_again(office: Office, page: Page) -> None:
+    sit_down(page, office, "single")
+    first = page.get_attribute("#main", "data-id")
+    page.keyboard.press("Enter")
+    all_saved(page)
+    (own,) = office.rows()
+    label = next(name for name in ("stop", "yield", "turn") if name != own["label"])
+    later = {**own, "reviewer": "bob", "label": label, "decided_at": "2026-01-02T00:00:00Z"}
+    assert office.served.post(later) == 200
+    office.served.state()  # merged
+    for _ in range(40):
+        before = page.get_attribute("#main", "data-id")
+        if before == first:
+            break
+        page.keyboard.press("Enter")
+        page.wait_for_function("(id) => document.getElementById('main').dataset.id !== id", arg=before)
+    assert before == first
+    page.wait_for_function("document.getElementById('reason').textContent.endsWith('people differ')")
+
+
 VIEWS: list[Any] = [pytest.param("wall", id="wall"), pytest.param("random", id="random wall")]
 
 

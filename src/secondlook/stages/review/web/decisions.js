@@ -74,6 +74,8 @@ const Decisions = (() => {
 
   const know = (more) => { for (const card of more) cards.set(card.id, card); };
 
+  const reopen = (ids) => drop(state, new Set(ids)); // at the desk; what was said stays said until it is said anew
+
   const row = (card, decision) => ({
     instance_id: card.id, image_path: card.path, x: card.box[0], y: card.box[1], w: card.box[2], h: card.box[3],
     given: card.given ?? "", proposal: card.proposal ?? "", label: decision.label, reviewer: decision.reviewer,
@@ -146,5 +148,5 @@ const Decisions = (() => {
 
   const mayUndo = () => state.order.length + earlier.order.length > 0;
 
-  return { open, know, said, mayUndo, ids, count, last, take, undo, timeLeft, download };
+  return { open, know, reopen, said, mayUndo, ids, count, last, take, undo, timeLeft, download };
 })();

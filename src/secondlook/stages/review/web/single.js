@@ -47,23 +47,24 @@ const Single = (() => {
     const turn = open.turn, holding = open.list.filter(isOpen).map((card) => card.id);
     const got = await source.claim({ ...request(), count: AHEAD, holding });
     if (turn !== open.turn) return source.release(got.cards.map((card) => card.id));
-    const known = new Set(open.list.map((card) => card.id));
-    open.list.push(...got.cards.filter((card) => !known.has(card.id)));
+    const now = current(), fresh = new Set(got.cards.map((card) => card.id)); // what is asked once more stands last
+    open.list = [...open.list.filter((card) => card === now || !fresh.has(card.id)), ...got.cards.filter((card) => !now || card.id !== now.id)];
+    open.at = Math.max(0, open.list.indexOf(now));
     open.left = got.left;
   };
 
   const refill = async () => { // the next objects come while people look
     if (!isDesk || open.mode === "visit" || open.fetching) return;
     if (open.list.slice(open.at).filter(isOpen).length > AHEAD / 2) return;
-    const before = open.list.length, turn = open.turn;
+    const turn = open.turn;
     open.waits ||= !current() || !isOpen(current());
     open.fetching = claim().catch((error) => App.fail(error)).finally(() => { if (turn === open.turn) open.fetching = null; });
     await open.fetching;
     if (turn !== open.turn) return; // another list has begun
-    if (open.list.length > before && open.waits) { Object.assign(open, { at: open.list.findIndex(isOpen), waits: false }); show(); }
+    if (open.waits && open.list.some(isOpen)) { Object.assign(open, { at: open.list.findIndex(isOpen), waits: false }); show(); }
     else if (current()) drawRest();
     else show();
-    if (open.list.length === before && open.waits) App.say(Words.nothingLeft);
+    if (open.waits) App.say(Words.nothingLeft);
   };
 
   const released = () => { // claims end where nobody looks any more

@@ -107,8 +107,9 @@ const Server = (() => {
   const claim = async ({ part, name = null, only = null, below = null, front = false, count, holding }) => {
     const unsent = Outbox.unsent().map((row) => row.instance_id); // decided, but the server does not know it yet
     const got = await ask("claim", body({ part, class: name, only, below, front, count, holding: [...new Set([...holding, ...unsent])] }));
-    const cards = got.cards.filter((card) => !Decisions.said(card.id));
+    const cards = got.cards.filter((card) => !unsent.includes(card.id));
     Decisions.know(cards);
+    Decisions.reopen(cards.map((card) => card.id)); // where people differ, who decided last is asked once more
     return { cards, left: got.left };
   };
 
