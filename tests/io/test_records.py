@@ -432,6 +432,13 @@ def test_a_folder_without_part_files_is_named(tmp_path: Path, inside: tuple[str,
     assert says in str(refused.value)
 
 
+def test_a_folder_without_part_files_stands_for_a_file_of_each_labeler(tmp_path: Path) -> None:
+    for name in ("votes/text.parquet", "votes/network.parquet", "votes/network.rejects.parquet"):
+        write_votes(tmp_path / name, "l", {"x": "stop"}, ["stop"])
+    found = records.part_files([tmp_path / "votes"], None)
+    assert [path.name for path in found] == ["network.parquet", "text.parquet"]
+
+
 def test_many_files_are_read_as_one_and_none_as_an_empty_table(tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.parquet" for number in range(2)]
     for path, labeler in zip(paths, "ba", strict=True):

@@ -124,7 +124,8 @@ def read_columns(path: Path, record: Record, columns: Sequence[str]) -> list[dic
 def part_files(paths: Sequence[Path], shards: int | None) -> list[Path]:
     """Return the files among `paths`, each folder replaced by its first `shards` part files (by all when None).
 
-    Raises DataError for a folder without any.
+    A folder without part files stands for its files of other names, one of each labeler, say. Raises DataError for a
+    folder without any.
     """
     files: list[Path] = []
     for path in paths:
@@ -133,13 +134,17 @@ def part_files(paths: Sequence[Path], shards: int | None) -> list[Path]:
         elif shards is not None:
             files.extend(path / f"{shard:05d}.parquet" for shard in range(shards))
         else:
-            files.extend(_parts_in(path) or _none_in(path))
+            files.extend(_parts_in(path) or _named_in(path) or _none_in(path))
     return files
 
 
 def _parts_in(folder: Path) -> list[Path]:
     # the other files there have a second ending, as those of reject rows
     return sorted(file for file in folder.glob("[0-9]*.parquet") if "." not in file.stem)
+
+
+def _named_in(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("*.parquet") if "." not in file.stem and file.stem != "reference")
 
 
 def _none_in(folder: Path) -> NoReturn:
