@@ -1,6 +1,6 @@
 """Which objects people review first, and the random sample that keeps every estimate and the guarantee valid."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -172,15 +172,16 @@ def make_queue(objects: Objects, results: Path, options: ReviewOptions) -> Queue
             "confidence": confidence[order],
         }
     )
-    track = objects.table["track"].to_numpy(dtype=object)
-    others = {ids[row]: _others(ids, track, row, rows) for row, rows in parts.kinds.others.items()}
+    others = {ids[row]: others_of(objects, row, np.array(rows)) for row, rows in parts.kinds.others.items()}
     return Queue(table, order, others, parts.random.why)
 
 
-def _others(ids: NDArray[Any], track: NDArray[Any], row: int, rows: Sequence[int]) -> Others:
-    of_track = [other for other in rows if isinstance(track[row], str) and track[other] == track[row]]
-    alike = [other for other in rows if other not in set(of_track)]
-    return Others(tuple(ids[of_track]), tuple(ids[alike]))
+def others_of(objects: Objects, row: int, rows: NDArray[np.int64]) -> Others:
+    """Return the ids at `rows`, for which the object at `row` is shown: those of its track, and its near-duplicates."""
+    ids, track = (objects.table[name].iloc[rows].to_numpy(dtype=object) for name in ("instance_id", "track"))
+    own = objects.table["track"].iloc[row]
+    together = (track == own) if isinstance(own, str) else np.zeros(len(rows), dtype=np.bool_)
+    return Others(tuple(ids[together]), tuple(ids[~together]))
 
 
 def _parts(objects: Objects, results: Path, options: ReviewOptions, benefit: NDArray[np.float64]) -> _Parts:

@@ -44,14 +44,11 @@ class Merged:
 
     def others(self, row: int) -> Others:
         """Return the open objects that the object at `row` of the queue is shown for."""
-        table, rows = self.objects.table, self.stack.rows_like(row)
+        rows = self.stack.rows_like(row)
         if self.seen[row] or self.differ[row] or len(rows) < 2:
             return Others((), ())
         rows = rows[~self.seen[rows] & ~self.differ[rows] & (rows != row)]
-        track = table["track"].to_numpy(dtype=object)
-        together = np.array([isinstance(track[row], str) and track[one] == track[row] for one in rows], dtype=np.bool_)
-        ids = table["instance_id"].to_numpy()
-        return Others(tuple(ids[rows[together]]), tuple(ids[rows[~together]]))
+        return queue.others_of(self.objects, row, rows)
 
 
 def merge(loaded: Loaded, read: Read, dataset: Dataset, number: int) -> Merged:
