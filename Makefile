@@ -3,6 +3,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CORES ?= all
 SNAKEMAKE_ARGS ?=
+PYTHONS ?= 3.11 3.12 3.13
+PYTEST_ARGS ?=
+DRY ?= 1
 LOCK := envs/requirements.txt
 DEV_LOCK := envs/requirements-dev.txt
 # servers and SDKs of other tools; slow tests install them apart, as they hold packages back
@@ -17,7 +20,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-slow coverage test-kills test-paper test-slurm test-slurm-db lint bench bench-gpu docs plan lock clean
+.PHONY: help setup setup-dev demo tutorials test test-slow coverage test-kills test-paper test-slurm test-slurm-db test-pythons lint bench bench-gpu docs site plan lock release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +33,7 @@ demo: $(VENV)/.ready ## draw street scenes, correct their labels, write the repo
 
 test: $(VENV)/.ready-dev lint ## lint and run the tests, without the slow ones
 	pytest -n auto --dist worksteal -m "not slow"
+	@if [ -z "$$(git status --porcelain 2>/dev/null)" ]; then git rev-parse HEAD >.tested 2>/dev/null || true; fi
 
 test-slow: $(VENV)/.ready-dev ## the slow tests: simulations and trainings of a minute each
 	pytest -n auto --dist worksteal -m slow
@@ -51,6 +55,9 @@ test-slurm-db: $(VENV)/.ready-dev ## the same with a database: sacct and the eff
 	@$(call apt_get,slurmctld munged slurmdbd mariadbd,slurmctld slurmd slurm-client munge slurmdbd mariadb-server)
 	SECONDLOOK_SLURM=1 pytest tests/slurm/test_accounting.py
 
+test-pythons: $(VENV)/.uv ## the fast tests on Python 3.11, 3.12 and 3.13 where uv has them (PYTHONS, PYTEST_ARGS)
+	@$(BIN)/python .ci/pythons.py $(PYTHONS) -- $(PYTEST_ARGS)
+
 # Install packages where one of the programs is missing; without root say so, and the tests skip.
 define apt_get
 missing=; for program in $(1); do command -v $$program >/dev/null || missing=$$program; done; \
@@ -60,15 +67,18 @@ elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 else echo "make: $$missing is missing; 'apt-get install $(2)' as root brings it." >&2; fi
 endef
 
-lint: $(VENV)/.ready-dev ## ruff, mypy, snakefmt, snakemake --lint, hadolint, secondlook check
+lint: $(VENV)/.ready-dev ## ruff, mypy, codespell, snakefmt, snakemake --lint, hadolint, secondlook check, the docs
 	ruff check
 	ruff format --check
 	mypy
+	codespell
 	snakefmt --check Snakefile rules
 	snakemake --lint
 	hadolint envs/Dockerfile
 	secondlook check
 	python docs/generate.py --check
+	python docs/figures.py --check
+	pytest -n 0 tests/test_docs.py tests/test_docs_style.py tests/test_comparison.py
 
 bench: $(VENV)/.ready-dev ## measure beside references; TOY=1: in two minutes, only to see that every bench runs
 	@python bench $(if $(TOY),--toy)
@@ -76,8 +86,16 @@ bench: $(VENV)/.ready-dev ## measure beside references; TOY=1: in two minutes, o
 bench-gpu: $(VENV)/.ready-dev ## measure this GPU for `secondlook plan`, into bench/results (at most eight minutes)
 	@python bench gpu
 
-docs: $(VENV)/.ready-dev ## write docs/commands.md and docs/config.md from the code
+docs: $(VENV)/.ready-dev ## write the pages of docs/ that come from the code
 	python docs/generate.py
+	python docs/figures.py
+
+site: $(VENV)/.ready-dev ## build the documentation site into site/ and check its links; no network
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+	python docs/check_site.py
+
+tutorials: $(VENV)/.ready-dev ## run the tutorials, on drawn data; from then on `make site` shows what they show
+	python docs/run_tutorials.py --shown .tutorials
 
 plan: $(VENV)/.ready ## what the run in config.yaml costs
 	@secondlook plan
@@ -90,8 +108,11 @@ lock: $(VENV)/.uv ## compile the lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  $(EXCHANGE_LOCK:.txt=.in) -o $(EXCHANGE_LOCK)
 
+release: $(VENV)/.ready-dev ## what a release VERSION=x.y.z would do; with DRY=0 it does it, and pushes nothing
+	@python .ci/release.py "$(VERSION)" $(if $(filter 0,$(DRY)),--really)
+
 clean: ## remove results, logs and the environment
-	rm -rf results logs data/demo_signs data/video_demo data/retrieve_demo data/scenes_demo .snakemake $(VENV)
+	rm -rf results logs site .tutorials data/demo_signs data/video_demo data/retrieve_demo data/scenes_demo .snakemake $(VENV) .venv-*
 
 # A killed set-up leaves no stamp, so the next one starts from nothing.
 $(VENV)/.uv:

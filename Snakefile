@@ -35,7 +35,7 @@ rule all:
 
 rule demo:
     input:
-        lambda wildcards: results_of([DEMO]),
+        lambda wildcards: checked(results_of, [DEMO]),
 
 
 localrules:

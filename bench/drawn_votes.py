@@ -167,7 +167,7 @@ def write_reviewed(path: Path, objects: Objects, reviewed: int) -> None:
         "label": records.names_at(objects.truth[rows], objects.drawing.taxonomy.classes),
         "sample": pa.repeat("random", count),
         "probability": pa.repeat(float(fraction[rows].max(initial=0)), count),
-        **{name: pa.nulls(count, pa.string()) for name in ("note", "decided_at")},
     }
+    columns |= {name: pa.nulls(count) for name in records.REVIEW.schema.names if name not in columns}
     table = pa.table(columns).cast(records.REVIEW.schema)
     records.write(path, table, records.REVIEW, taxonomy=objects.drawing.taxonomy, made_by={"stage": "review"})

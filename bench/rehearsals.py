@@ -182,13 +182,13 @@ def rehearsals(folder: Path) -> Iterator[Rehearsal]:
             yield load(recipe.file(folder, end))
 
 
-def make(recipe: Recipe, folder: Path) -> None:
-    """Run the workflow up to the votes of a dataset and keep each set."""
+def make(recipe: Recipe, folder: Path, seed: int = 0) -> None:
+    """Run the workflow up to the votes of a dataset and keep each set; `seed` is that of the run."""
     place = (folder / "runs" / recipe.name).resolve()
     place.mkdir(parents=True, exist_ok=True)
     if recipe.prepare is not None:
         recipe.prepare(place)
-    config = demo_config() if recipe.needs is None else own_config(recipe, place)
+    config = {**(demo_config() if recipe.needs is None else own_config(recipe, place)), "seed": seed}
     results = Path("results") / ("demo_signs" if recipe.needs is None else recipe.name)
     votes = [results / "label" / labeler / "00000.parquet" for labeler in recipe.labelers()]
     snakemake(place, config, votes)

@@ -84,14 +84,14 @@ def crowds() -> Iterator[Problem]:
 
 def crowd(folder: Path) -> Problem:
     """Read votes.csv and truth.csv of a folder."""
-    votes, items, labels = plain.read_votes(folder / "votes.csv")
-    row, class_of = ({name: number for number, name in enumerate(names)} for names in (items, labels))
-    truth = np.full(len(items), -1)
+    ballots = plain.read_votes(folder / "votes.csv")
+    row, class_of = ({name: number for number, name in enumerate(names)} for names in (ballots.items, ballots.labels))
+    truth = np.full(len(ballots.items), -1)
     with (folder / "truth.csv").open(encoding="utf-8", newline="") as file:
         for line in csv.DictReader(file):
             if line["item"] in row:
                 truth[row[line["item"]]] = class_of.get(line["label"], -1)
-    return Problem(folder.name, votes, truth, np.arange(len(items)))
+    return Problem(folder.name, ballots.votes, truth, np.arange(len(ballots.items)))
 
 
 def noisy(rehearsal: Rehearsal) -> Problem:

@@ -177,6 +177,8 @@ def _commands(folder: Path, size: Size, names: Sequence[str]) -> Iterator[tuple[
     yield "review", [*tool, "review", results]
     yield "report", [*tool, "report", results, "--out", results / "report.html"]
     for name, kind in EXPORT_FORMATS.items():
+        if kind.images:  # nothing is drawn here, so that there are no images to copy
+            continue
         out = ["--out", results / "export" / name / (kind.file or "")]
         yield f"export {name}", [*tool, "export", *decided, "--format", name, *out, *(votes if kind.votes else [])]
 

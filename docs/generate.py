@@ -1,4 +1,4 @@
-"""Writes docs/commands.md, docs/config.md and the matrix of docs/export.md from the code: they cannot disagree."""
+"""Writes commands.md, config.md, records.md and the matrix of export.md from the code: they cannot disagree."""
 
 import inspect
 import json
@@ -7,18 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-import typer
+import pyarrow as pa
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from secondlook.base.described import meanings
-from secondlook.cli import app
+from secondlook.cli import COMMAND
 from secondlook.config.holds import HOLDS, KINDS
 from secondlook.config.root import Config
 from secondlook.config.task import Task
+from secondlook.io.records import schemas
+from secondlook.io.records.meanings import MEANINGS, REJECT_REASONS, VOTE_STATUSES, Meaning
+from secondlook.io.records.schemas import RejectReason, VoteStatus
 from secondlook.pipelines.registry import pipelines
 
 HERE = Path(__file__).parent
+KEYS, COLUMNS = (f'<div class="reference {name}" markdown="1">' for name in ("keys", "columns"))
+END = ("", "</div>", "")  # docs/assets/site.css sets the table before it, on phones row by row
 MATRIX_START, MATRIX_END = "<!-- what each format holds: written by `make docs` -->", "<!-- end -->"
 FILES: dict[type[BaseModel], str] = {
     Config: "`config.yaml`",
@@ -39,8 +44,7 @@ TYPES: dict[Any, str] = {
 
 def commands() -> str:
     """Return the help of every command."""
-    group: Any = typer.main.get_command(app)
-    context_class = group.context_class
+    context_class = COMMAND.context_class
     lines = [
         "# Commands",
         "",
@@ -48,7 +52,7 @@ def commands() -> str:
         "the command line or the config is wrong.",
         "",
     ]
-    for name, command in _commands_of(group, "secondlook"):
+    for name, command in _commands_of(COMMAND, "secondlook"):
         context = context_class(command, info_name=name, terminal_width=80)
         lines += [f"## {name}", "", "```", command.get_help(context).strip(), "```", ""]
     return "\n".join(lines)
@@ -107,13 +111,43 @@ def configuration() -> str:
             "",
             f"Where: {'; '.join(_place(file, paths) for file, paths in places.items())}.",
             "",
+            KEYS,
+            "",
             "| key | type | default | meaning |",
             "|---|---|---|---|",
         ]
         meaning = meanings(model)
         lines += [_row(name, field, meaning.get(name, "")) for name, field in model.model_fields.items()]
-        lines.append("")
+        lines += END
     return "\n".join(lines)
+
+
+def record_page() -> str:
+    """Return every kind of row that stages hand each other, with the type and the meaning of each column."""
+    lines = [
+        "# Records",
+        "",
+        "The rows that stages hand each other, as Parquet files below `results/<task>/`, sorted by `instance_id`. The",
+        "metadata of a file name its kind (`secondlook.record`), the classes (`secondlook.taxonomy`) and what made it",
+        "(`secondlook.made_by`). `make docs` writes this page from the schemas that check the files.",
+        "",
+    ]
+    for meaning in MEANINGS:
+        lines += [f"## {meaning.record.name}", "", f"{meaning.about} Files: {meaning.files}.", ""]
+        lines += [COLUMNS, "", "| column | type | null | meaning |", "|---|---|---|---|"]
+        lines += [*(_column(column, meaning) for column in meaning.record.schema), *END]
+    for title, words in (("Reasons of rejects", REJECT_REASONS), ("Status of votes", VOTE_STATUSES)):
+        lines += [f"## {title}", "", "| word | meaning |", "|---|---|"]
+        lines += [*(f"| `{word}` | {text} |" for word, text in words.items()), ""]
+    return "\n".join(lines)
+
+
+def _column(column: pa.Field, meaning: Meaning) -> str:
+    kind = (
+        "halffloat list" if column.name == "vector" else str(column.type).replace("element: ", "").replace("item: ", "")
+    )
+    text = " ".join(meaning.columns.get(column.name, "").split())
+    return f"| `{column.name}` | `{kind}` | {'yes' if column.nullable else 'no'} | {text} |"
 
 
 def export_page() -> str:
@@ -133,12 +167,19 @@ def matrix() -> str:
 
 
 def without_meaning() -> list[str]:
-    """Return the keys, as `Model.key`, whose field has no docstring."""
+    """Return the keys, as `Model.key`, whose field has no docstring, and the columns and words that lack a meaning."""
+    explained = [meaning.record for meaning in MEANINGS]
     return [
-        f"{model.__name__}.{name}"
-        for model in models()
-        for name in model.model_fields
-        if not meanings(model).get(name, "").strip()
+        *(
+            f"{model.__name__}.{name}"
+            for model in models()
+            for name in model.model_fields
+            if not meanings(model).get(name, "").strip()
+        ),
+        *(f"{one.record.name}.{name}" for one in MEANINGS for name in set(one.record.schema.names) ^ set(one.columns)),
+        *(one.name for one in vars(schemas).values() if isinstance(one, schemas.Record) and one not in explained),
+        *(set(get_args(RejectReason)) ^ set(REJECT_REASONS)),
+        *(set(get_args(VoteStatus)) ^ set(VOTE_STATUSES)),
     ]
 
 
@@ -190,14 +231,17 @@ def _flow(value: Any) -> str:
 
 def main() -> None:
     """Write the pages, or with `--check` say whether they are what the code says and leave no key unexplained."""
-    for name, text in (("commands.md", commands()), ("config.md", configuration()), ("export.md", export_page())):
+    pages = {"commands.md": commands, "config.md": configuration, "records.md": record_page, "export.md": export_page}
+    for name, make in pages.items():
+        text = make()
         if "--check" not in sys.argv:
             (HERE / name).write_text(text, encoding="utf-8")
         elif (HERE / name).read_text(encoding="utf-8") != text:
             sys.exit(f"docs/{name} is not what the code says; run `make docs`.")
     if missing := without_meaning():
-        message = f"keys without a meaning; give their fields a docstring: {', '.join(missing)}."
-        sys.exit(message if "--check" in sys.argv else f"docs/config.md is written, but has {message}")
+        ways = "give fields of the config a docstring, and name columns in src/secondlook/io/records/meanings.py"
+        message = f"keys or columns without a meaning ({ways}): {', '.join(missing)}."
+        sys.exit(message if "--check" in sys.argv else f"docs/ is written, but has {message}")
 
 
 if __name__ == "__main__":

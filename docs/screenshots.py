@@ -1,4 +1,4 @@
-"""Takes the screenshots of docs/review.md from a finished demo: `python docs/screenshots.py [FOLDER]`.
+"""Takes the screenshots of the docs from a finished demo: `python docs/screenshots.py [FOLDER]`.
 
 With FOLDER every view is taken there in 1280x800 and 2560x1440, light and dark, to be looked at; without it only those
 of the docs, next to this file.
@@ -15,12 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results" / "demo_signs"
 SIZES = ((1280, 800), (2560, 1440))
 OF_DOCS = {"wall": "light", "single": "dark", "desk": "light"}  # with which colours the docs show them, at 1280x800
+REPORT_SIZE = (952, 1200)
 SETTLED_MS = 3000
 
 
@@ -47,6 +49,7 @@ def wall(page: Page, address: str) -> None:
     page.keyboard.press("4")
     for index in (9, 14):
         page.click(f'.cell[data-index="{index}"]')
+    page.wait_for_timeout(SETTLED_MS)  # until the message about the last mark is gone
 
 
 def single(page: Page, address: str) -> None:
@@ -80,6 +83,20 @@ def take(browser: Browser, address: str, size: tuple[int, int], colours: str, fi
     context.close()
 
 
+def take_report(browser: Browser, path: Path) -> None:
+    """Write the top of the report."""
+    page = browser.new_page(viewport={"width": REPORT_SIZE[0], "height": REPORT_SIZE[1]}, color_scheme="light")
+    page.goto((RESULTS / "report" / "report.html").as_uri())
+    page.screenshot(path=path)
+    page.close()
+
+
+def shrink(path: Path) -> None:
+    """Write a screenshot anew with 256 colours, in about half of the bytes."""
+    image = Image.open(path).convert("RGB")
+    image.quantize(palette=image.quantize(), dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+
+
 def main() -> None:
     """Take the screenshots."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
@@ -94,6 +111,10 @@ def main() -> None:
                 else:
                     files = {name: HERE / f"review_{name}.png" for name, own in OF_DOCS.items() if own == colours}
                 take(browser, address, size, colours, files)
+        if not folder:
+            take_report(browser, HERE / "report.png")
+            for path in (HERE / "report.png", *(HERE / f"review_{name}.png" for name in OF_DOCS)):
+                shrink(path)
 
 
 if __name__ == "__main__":

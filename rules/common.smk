@@ -21,21 +21,15 @@ from secondlook.io.outputs import (
 )
 from secondlook.pipelines.registry import pipelines
 from secondlook.workflow.dry_run import show_limits
+from secondlook.workflow.evaluated import Evaluated
+from secondlook.workflow.mistakes import checked, show_sentences
 from secondlook.workflow.needs import Needs
 from secondlook.workflow.options import CommandOptions
 from secondlook.workflow.run import DEMO, Run
 from secondlook.workflow.shards import hand_down, handed_down, tails
 from secondlook.workflow.status.recorder import record_run
-from snakemake.exceptions import WorkflowError
 
-
-def checked(made, *arguments):
-    """Return the result of a function; an error in the config becomes one message of Snakemake."""
-    try:
-        return made(*arguments)
-    except UsageError as error:
-        raise WorkflowError(str(error)) from error
-
+show_sentences()
 
 # the files of the config, the one of the Snakefile first: each may extend others
 CONFIG_FILES = sorted(
@@ -53,6 +47,7 @@ if RUN.config.scratch is not None:
     )  # jobs inherit it; it is no parameter, for it changes no result
 
 FILES, OPTIONS, NEEDS = RUN.files, CommandOptions(RUN), Needs(RUN)
+EVALUATED = Evaluated(RUN)
 TAILS = tails(RUN.config.shards_per_job)
 MISSING = RUN.data.missing()
 show_limits(RUN, workflow)
@@ -81,5 +76,5 @@ SHARDS = [f"{RESULTS}/ingest/shards/{{part}}{tail}.parquet" for tail in TAILS]
 
 def results_of(tasks):
     if not set(tasks) <= set(RUN.tasks):
-        raise WorkflowError("the demo needs its labelers in config.yaml; restore them.")
+        raise UsageError("the demo needs its labelers in config.yaml; restore them.")
     return [path for task in tasks for path in FILES.final(task)]

@@ -5,6 +5,7 @@ rule evaluate:
         consensus=f"{RESULTS}/consensus/consensus.parquet",
         majority=f"{RESULTS}/consensus/majority.parquet",
         reviewed=f"{RESULTS}/review/reviewed.parquet",
+        asked=from_wildcards(EVALUATED.lists),
     output:
         [f"{RESULTS}/evaluate/{name}" for name in TABLES],
     log:
@@ -24,10 +25,11 @@ rule evaluate:
         votes=from_wildcards(OPTIONS.votes),
         shards=from_wildcards(FILES.shard_count),
         protocol=from_wildcards(OPTIONS.protocol),
+        evaluated=from_wildcards(EVALUATED.arguments),
         options=OPTIONS.section("evaluate"),
     message:
         "evaluate: compare every labeler and method of {wildcards.task} with the truth, and the labelers with each other"
     shell:
         "secondlook evaluate --instances {input.instances} --groups {input.groups} {params.votes} --shards {params.shards} "
         "--consensus {input.consensus} --reviewed {input.reviewed} --benchmarks {params.benchmarks} "
-        "--out {params.folder} {params.protocol:q} --options {params.options:q} 2> {log}"
+        "{params.evaluated:q} --out {params.folder} {params.protocol:q} --options {params.options:q} 2> {log}"

@@ -89,7 +89,7 @@ rule retrieve_complete:
         model=lambda wildcards: state_of(RETRIEVE.completed_by(wildcards.recipe)),
         index=subpath(input[0], parent=True),
         folder=subpath(output[0], parent=True),
-        options=lambda wildcards: RETRIEVE.completing(wildcards.recipe),
+        options=lambda wildcards: checked(RETRIEVE.completing, wildcards.recipe),
     message:
         "retrieve: complete the captions of {wildcards.recipe}"
     shell:
@@ -275,7 +275,7 @@ rule retrieve_report:
 # The same with the variants of the ablation, each trained anew.
 rule retrieve_report_ablation:
     input:
-        RETRIEVE.reported([*RETRIEVE.main(), *RETRIEVE.variants]),
+        lambda wildcards: RETRIEVE.reported(checked(RETRIEVE.varied)),
     output:
         [f"{OF_RETRIEVE}/ablation/{name}" for name in retrieve.TABLES],
         summary=f"{OF_RETRIEVE}/ablation/summary.json",
@@ -293,7 +293,7 @@ rule retrieve_report_ablation:
         code=code("pipelines.retrieve.report"),
         results=subpath(input[0], ancestor=2),
         folder=subpath(output[0], parent=True),
-        recipes=[*RETRIEVE.main(), *RETRIEVE.variants],
+        recipes=lambda wildcards: RETRIEVE.varied(),
     message:
         "retrieve: compare the variants"
     shell:

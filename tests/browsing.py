@@ -16,6 +16,7 @@ from make_records import Rows
 from make_results import Made, make_results
 
 HURRY = "addEventListener('DOMContentLoaded', () => { if (typeof Pace !== 'undefined') Pace.least_ms = 0; });"
+PATIENCE_MS = 60_000  # on a machine that does other work too
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -43,7 +44,7 @@ def unhurried(browser: Browser) -> Iterator[Page]:
 
 def _opened(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE_MS)
     opened = context.new_page()
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(str(error)))
@@ -71,6 +72,21 @@ def open_page(page: Page, made: Made, name: str = "batch-001") -> None:
     if not page.input_value("#reviewer"):
         page.fill("#reviewer", "ann")
         page.press("#reviewer", "Enter")
+
+
+def whole(page: Page) -> None:
+    """Wait until a wall has all its cells, which come in parts where its size changes, and the names of the others."""
+    page.evaluate("""async () => {
+        const frame = () => new Promise(requestAnimationFrame), grid = document.getElementById("grid");
+        const isListed = () => document.getElementById("wall-class").options.length;
+        const isWhole = () => grid.getAttribute("aria-busy") === "false" && grid.querySelector(".cell") && isListed();
+        for (let frames = 0; frames < 3; frames = isWhole() ? frames + 1 : 0) await frame();
+    }""")
+
+
+def counts(page: Page, text: str) -> None:
+    """Wait until the page counts so many decisions: after a reload a busy browser may know of them late."""
+    page.wait_for_function("(text) => document.getElementById('count').textContent === text", arg=text)
 
 
 def downloaded(page: Page) -> Rows:

@@ -67,12 +67,12 @@ class Served:
 
     def token(self) -> str:
         """Return what a page must send with each POST."""
-        page = requests.get(self.address + "index.html", timeout=10).text
+        page = requests.get(self.address + "index.html", timeout=120).text
         return re.findall(r'secondlook-token" content="([^"]*)"', page)[0]
 
     def raw(self, request: bytes) -> bytes:
         """Send bytes, nothing more, and return what comes back."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=120) as connection:
             connection.sendall(request)
             connection.shutdown(socket.SHUT_WR)
             try:
@@ -88,11 +88,11 @@ class Served:
         """Post something, and return the answer."""
         sent = {"X-Token": headers.pop("token", "") or self.token(), "Content-Type": "application/json", **headers}
         body = content if isinstance(content, str) else json.dumps(content)
-        return requests.post(self.address + name, data=body, headers=sent, timeout=30)
+        return requests.post(self.address + name, data=body, headers=sent, timeout=120)
 
     def get(self, name: str) -> Any:
         """Return the JSON of an answer."""
-        answer = requests.get(self.address + name, timeout=30)
+        answer = requests.get(self.address + name, timeout=120)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -129,7 +129,7 @@ def post_until_saved(served: Served, told: Any, name: str) -> dict[str, Any]:
             assert answer.status_code in {200, 507}, answer.text
             if answer.status_code == 200:
                 return dict(answer.json())
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):  # none, or killed as it answers
             assert time.monotonic() < end, "no server for two minutes"
         time.sleep(0.05)
 

@@ -129,6 +129,7 @@ def test_a_part_that_does_not_end_well_costs_the_others_nothing(tmp_path: Path, 
     assert done.returncode == 1, "as a toy nothing may be left out"
 
 
+@pytest.mark.slow
 def test_a_part_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     code = "import gpu; print(gpu._in_a_process('embed', 15.0, toy=True))"
     done = run_copy(tmp_path, "time.sleep(600)", "-c", code)

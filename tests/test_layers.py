@@ -13,6 +13,7 @@ PACKAGE = ROOT / "src/secondlook"
 # from top to bottom; stages and pipelines stand side by side and know nothing of each other
 ROOMS = (
     "cli",
+    "api",
     "pipelines stages",
     "workflow",
     "models",
@@ -98,15 +99,17 @@ def test_imports_go_downwards(module: tuple[str, ...]) -> None:
         pytest.param("stages.fetch", "workflow.run", False, id="a stage that asks for the run"),
         pytest.param("workflow.check", "pipelines.video.run", False, id="the workflow knows no pipeline"),
         pytest.param("cli", "pipelines.registry", True, id="the command line knows all of them"),
+        pytest.param("api.merging", "stages.consensus", True, id="a function for Python asks a stage"),
+        pytest.param("stages.consensus", "api.merging", False, id="a stage asks no function for Python"),
     ],
 )
 def test_the_order_is_what_the_design_says(by: str, of: str, allowed: bool) -> None:
     assert (Import(tuple(by.split(".")), tuple(of.split("."))).complaint() is None) is allowed
 
 
-def test_the_package_has_thirteen_entries() -> None:
+def test_the_package_has_fourteen_entries() -> None:
     there = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
-    own = {"__init__.py", "__main__.py"}
+    own = {"__init__.py", "__main__.py", "py.typed"}
     assert there - own == {f"{room}.py" if room == "cli" else room for room in LEVELS}
 
 

@@ -26,6 +26,7 @@ from secondlook.stages.commands import (
     groups,
     ingest,
     label,
+    publish,
     report,
     review,
     train,
@@ -34,6 +35,7 @@ from secondlook.stages.commands import (
 if TYPE_CHECKING:
     from secondlook.config.stages import FetchOptions
     from secondlook.workflow.check import Report, Request
+    from secondlook.workflow.config_files import ConfigFiles
 
 app = typer.Typer(
     help="Give every label in a vision dataset a second look.",
@@ -42,7 +44,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-ConfigFile = Annotated[Path, typer.Option("--config", help="The config file.")]
+ConfigFile = Annotated[
+    Path,
+    typer.Option("--config", help="Config file; another than config.yaml lies over it, as `snakemake --configfile`."),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -80,18 +85,18 @@ def run(
 
     asked, begun = arguments or [], time.time()
     if code := launch.run(asked):
-        if not launch.began_since(begun):
-            _say_why_not(launch.tasks_in(asked))
+        if not launch.began_since(begun, asked):
+            _say_why_not(launch.config_files(asked), launch.tasks_in(asked))
         raise typer.Exit(code)
     for file in launch.summaries(asked, registry.pipelines()):
         typer.echo(as_text(file))
 
 
-def _say_why_not(tasks: Sequence[str]) -> None:
+def _say_why_not(config: "ConfigFiles", tasks: Sequence[str]) -> None:
     """Print the troubles that `check` finds, where Snakemake did not start a job and says so in its own words."""
     from secondlook.workflow.check import Request
 
-    for line in _checked(Request(Path("config.yaml"), tasks)).complaint.splitlines():
+    for line in _checked(Request(config, tasks)).complaint.splitlines():
         typer.echo(f"secondlook: {line}", err=True)
 
 
@@ -125,7 +130,8 @@ def look(
     from secondlook.stages.ingest.look import Asked, write_task
     from secondlook.stages.report.summary import as_text
     from secondlook.workflow import launch
-    from secondlook.workflow.project import CONFIG, TASKS, ensure, place_of
+    from secondlook.workflow.config_files import CONFIG
+    from secondlook.workflow.project import TASKS, ensure, place_of
     from secondlook.workflow.run import DEMO, Run
 
     place = place_of(project)
@@ -207,10 +213,10 @@ def fetch(
 
 def _fetch_options(config: Path, names: Sequence[str]) -> "FetchOptions":
     """Return how to fetch entries; tasks are read for those that the config lacks: they may add some."""
-    from secondlook.config.root import load_config
+    from secondlook.workflow.config_files import ConfigFiles
     from secondlook.workflow.run import Run
 
-    fetch = load_config(config).fetch
+    fetch = ConfigFiles.over(config).checked().fetch
     return fetch if set(names) <= set(fetch.sources) else Run.load(config).data.fetch
 
 
@@ -255,6 +261,7 @@ def check(
 ) -> None:
     """Check the config and its task files, and exit with 1 where a run could not end well, each trouble a sentence."""
     from secondlook.workflow import check as checking
+    from secondlook.workflow.config_files import ConfigFiles
     from secondlook.workflow.shown import show_all
 
     if show:
@@ -262,7 +269,7 @@ def check(
             raise UsageError("--show goes with names of tasks and pipelines, and --config only.")
         typer.echo(show_all(config, names or [], registry.pipelines()))
         return
-    request = checking.Request(config, names or [], profile, with_data=data)
+    request = checking.Request(ConfigFiles.over(config), names or [], profile, with_data=data)
     try:
         report = _checked(request)
     except UsageError as error:
@@ -350,7 +357,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
         train.lessons,
         train.train,
     ),
-    *(label.label, consensus.consensus, evaluate.evaluate, review.review, freeze.freeze, export.export, report.report),
+    *(label.ask, label.label, consensus.consensus, evaluate.evaluate, review.review, freeze.freeze),
+    *(export.export, publish.publish, report.report),
     *(summary, check, plan, status, accept, accept_probe, ingest.new_task),
 )
 for _command in COMMANDS:
@@ -359,12 +367,13 @@ for _command in COMMANDS:
     app.command(cls=_class, context_settings=_ignores)(_command)
 for _group in registry.commands():
     app.add_typer(_group)
+COMMAND: Any = typer.main.get_command(app)  # of all of them; made once, because it takes as long as a small command
 
 
 def main() -> None:
     """Run the command line; 0 done, 1 the data or the run failed, 2 the command line or config is wrong."""
     try:
-        app()
+        COMMAND()
     except UsageError as error:
         typer.echo(f"secondlook: {error}", err=True)
         sys.exit(2)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from conftest import ROOT, Command, Result
 from secondlook.base.errors import UsageError
 from secondlook.base.taxonomy import Taxonomy, normalise
-from secondlook.config.root import Config, load_config
+from secondlook.config.root import Config
+from secondlook.workflow.config_files import ConfigFiles
 
 LABELERS = """\
 encoders:
@@ -84,12 +85,29 @@ CONFIGS = [
     pytest.param("consensus: {accept: 90}\n", "less than or equal to 1 (given: 90).", id="a percentage for a fraction"),
     pytest.param("preset: desktop\n", "'demo', 'laptop' or 'cluster' (given: 'desktop').", id="unknown preset"),
     pytest.param(
-        "crop: jpeg\n", "config.yaml:6: `crop`: Input should be a valid dictionary", id="a word for a section"
+        "crop: jpeg\n",
+        "config.yaml:6: `crop`: must be a mapping such as `{key: value}` (given: 'jpeg')",
+        id="a word for a section",
     ),
     pytest.param(
         "  far: {kind: prototype}\n", "config.yaml:6: `labelers.far.encoder` is missing.", id="labeler without encoder"
     ),
-    pytest.param("  far: {kind: oracle}\n", "config.yaml:6: `labelers.far`: ", id="unknown kind of labeler"),
+    pytest.param(
+        "  far: {kind: oracle}\n",
+        "config.yaml:6: `labelers.far.kind`: must be one of 'prototype', ",
+        id="unknown kind of labeler",
+    ),
+    pytest.param("  far: {family: odd}\n", "config.yaml:6: `labelers.far.kind` is missing.\n", id="no kind of labeler"),
+    pytest.param(
+        "  far: 3\n",
+        "config.yaml:6: `labelers.far`: must be a mapping such as `{key: value}` (given: 3).\n",
+        id="a number for a labeler",
+    ),
+    pytest.param(
+        "fetch: {sources: {a: {to: data}}}\n",
+        "config.yaml:6: `fetch.sources.a.kind` is missing.\n",
+        id="no kind of source",
+    ),
     pytest.param(
         "  far: {kind: prototype, encoder: boddy}\n",
         "config.yaml:6: `labelers.far.encoder`: `boddy` is not under `encoders` (entries: body).",
@@ -245,15 +263,15 @@ def test_classes_that_only_their_spelling_tells_apart_need_labelers_without_word
     secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, classes: str, message: str
 ) -> None:
     task = f"dataset: {{path: signs.json}}\nclasses: {classes}\nlabelers: [near]\n"
-    config = "  asked: {kind: vlm, model: a/b}\n"
+    config = "  big: {kind: vlm, model: a/b}\n"
 
     sound = check(secondlook, monkeypatch, tmp_path, config=config, task=task)
-    refused = check(secondlook, monkeypatch, tmp_path, config=config, task=task.replace("near", "asked"))
+    refused = check(secondlook, monkeypatch, tmp_path, config=config, task=task.replace("near", "big"))
 
     assert "config.yaml: valid" in sound.out, sound.err
     assert refused.code == 2
     assert f"signs.yaml: `classes`: {message}" in refused.err
-    assert "(`asked` answers in words)" in refused.err
+    assert "(`big` answers in words)" in refused.err
 
 
 def test_mistakes_are_reported_together(secondlook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -308,7 +326,7 @@ def test_shards_are_a_number_or_auto(tmp_path: Path, text: str, shards: int | st
     path = tmp_path / "config.yaml"
     path.write_text(text)
 
-    assert load_config(path).shards == shards
+    assert ConfigFiles((path,)).checked().shards == shards
 
 
 def test_the_shipped_config_is_sound_and_its_comments_tell_the_defaults(
@@ -320,7 +338,7 @@ def test_the_shipped_config_is_sound_and_its_comments_tell_the_defaults(
 
     assert result.code == 0, result.err
     assert result.out.startswith("config.yaml: valid\ntask demo_signs (workflow/tasks/demo_signs.yaml): 11 classes")
-    shipped = load_config(ROOT / "config.yaml").model_dump()
+    shipped = ConfigFiles((ROOT / "config.yaml",)).checked().model_dump()
     default = Config().model_dump()
     shipped["fetch"]["sources"] = default["fetch"]["sources"]
     own = {"preset", "shards", "fetch", "encoders", "classifiers", "vlms", "labelers", "video", "retrieve", "scenes"}

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import ROOT, Command, Result
+from secondlook.base import yamlfile
 from secondlook.base.layered import Document, laid_over
 from secondlook.pipelines.pilot.run import PilotRun
 from secondlook.pipelines.registry import pipelines
+from secondlook.workflow import launch
 from secondlook.workflow.run import Run
 from secondlook.workflow.shown import _written
 
@@ -194,7 +196,7 @@ MISTAKES = [
     pytest.param({"signs.yaml": TASK + "config:\n  labelers:\n    far: {kind: prototype, encoder: boddy}\n"},
                  "signs.yaml:6: `labelers.far.encoder`: `boddy` is not under `encoders` (entries: body).",
                  id="an unknown encoder in a task"),
-    pytest.param({"signs.yaml": TASK + "config: [crop]\n"}, "signs.yaml:4: `config`: Input should be a valid dict",
+    pytest.param({"signs.yaml": TASK + "config: [crop]\n"}, "signs.yaml:4: `config`: must be a mapping",
                  id="a list for the config of a task"),
     pytest.param({"signs.yaml": TASK + "config:\n  labelers: [near]\n"}, "signs.yaml:5: `labelers`: ",
                  id="a list for the labelers of an overlay"),
@@ -302,6 +304,87 @@ def test_show_takes_names_of_tasks_and_pipelines(secondlook: Command, monkeypatc
     refused = secondlook("check", "--show", "--json")
     assert (refused.code, refused.out) == (2, "")
     assert refused.err == "secondlook: --show goes with names of tasks and pipelines, and --config only.\n"
+
+
+LAID_OVER = [
+    pytest.param("crop: {margin: 0.3}\n", {"margin": "over.yaml:1", "quality": "config.yaml:2"}, id="a key"),
+    pytest.param("labelers:\n  near: {family: mine}\n", {"family": "over.yaml:2", "encoder": "config.yaml:6"},
+                 id="one key of a labeler, whose kind stands below"),
+    pytest.param("extends: base.yaml\n", {"margin": "config.yaml:2", "seed": "base.yaml:1"},
+                 id="what it extends lies below both"),
+    pytest.param("extends: config.yaml\nseed: 3\n", {"margin": "config.yaml:2", "seed": "over.yaml:2"},
+                 id="it extends what it lies over"),
+    pytest.param("labelers: {near: {kind: neighbours, encoder: body}}\nseed: 3\n", {"seed": "over.yaml:2"},
+                 id="another kind replaces the entry, as within `extends`"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("over", "places"), LAID_OVER)
+def test_a_named_config_lies_over_that_of_the_folder(secondlook: Command, over: str, places: dict[str, str]) -> None:
+    write({"over.yaml": over, "base.yaml": "seed: 4\ncrop: {margin: 0.7}\n"})
+
+    (_, tasks), shown = show(secondlook, "--config", "over.yaml")
+    assert tasks == {"signs": {"labelers": ["near"]}}
+    assert {key: line_of(shown, key) for key in places} == places
+    assert secondlook("check", "--config", "over.yaml").out.startswith("config.yaml with over.yaml: valid\n")
+    assert secondlook("check", "--config", "./config.yaml").out.startswith("config.yaml: valid\n")
+    merged = yamlfile.merged(yaml.safe_load(BASE), yaml.safe_load(over))  # what Snakemake hands over
+    run = Run.of(merged, files=["config.yaml", "over.yaml"])
+    assert run.config == Run.load(Path("over.yaml")).config
+
+
+FAULTS = [
+    pytest.param("labelers:\n  far: {family: mine}\n", "over.yaml:2: `labelers.far.kind` is missing.", id="no kind"),
+    pytest.param("seed: 1\nshard: 3\n", "over.yaml:2: unknown key `shard`; did you mean `shards`?", id="unknown key"),
+    pytest.param(
+        "labelers: {near: {encoder: far}}\n", "over.yaml:1: `labelers.near.encoder`: `far` is", id="no encoder"
+    ),
+    pytest.param("results: [a]\n", "over.yaml:1: `results`: ", id="a list for a text"),
+    pytest.param("# later\n", "over.yaml: holds no keys; it must be a YAML mapping.", id="no key"),
+]
+
+
+@pytest.mark.parametrize("command", ["check", "check --show", "check --json", "plan", "fetch x", "fetch --weights"])
+@pytest.mark.parametrize(("over", "said"), FAULTS)
+def test_all_commands_name_the_file_and_the_key_of_a_fault(
+    secondlook: Command, command: str, over: str, said: str
+) -> None:
+    write({"over.yaml": over, "Snakefile": ""})
+    result = secondlook(*command.split(), "--config", "over.yaml")
+    assert result.code == 2
+    assert said in result.out + result.err
+
+
+@pytest.mark.parametrize(("over", "said"), FAULTS[-2:])
+def test_the_state_of_a_run_needs_a_folder_of_results(secondlook: Command, over: str, said: str) -> None:
+    write({"over.yaml": over})
+    result = secondlook("status", "--config", "over.yaml")
+    assert (result.code, said in result.err) == (2, True), result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "results"),
+    [
+        pytest.param([], "results", id="config.yaml"),
+        pytest.param(["--configfile", "over.yaml"], "elsewhere", id="another file over it"),
+        pytest.param(["--configfile", "over.yaml", "--config", "results=last"], "last", id="the command line over it"),
+        pytest.param(["-n", "--configfile", "over.yaml"], None, id="a dry run finishes nothing"),
+    ],
+)
+def test_a_run_looks_for_its_summaries_where_its_config_says(arguments: list[str], results: str | None) -> None:
+    write({"over.yaml": "results: elsewhere\n"})
+    for folder in ("results", "elsewhere", "last"):
+        (Path(folder) / "signs").mkdir(parents=True)
+        (Path(folder) / "signs/summary.json").write_text("{}")
+    found = launch.summaries(["all", *arguments], ())
+    assert found == ([] if results is None else [Path(results) / "signs/summary.json"])
+
+
+def test_the_state_of_a_run_is_looked_for_where_its_config_says(secondlook: Command) -> None:
+    write({"config.yaml": "extends: base.yaml\n", "base.yaml": "results: below\n", "over.yaml": "results: over\n"})
+    assert secondlook("status").err.startswith("secondlook: below: no run is recorded here")
+    assert secondlook("status", "--config", "over.yaml").err.startswith("secondlook: over: no run is recorded here")
+    assert "no.yaml: cannot be read" in secondlook("status", "--config", "no.yaml").err
 
 
 VALUES = st.recursive(

@@ -44,12 +44,14 @@ def cached(home: Path) -> Path:
     return home
 
 
+@pytest.mark.slow
 def test_a_cached_checkpoint_is_used_where_the_hub_accepts_and_never_answers(silent: str, tmp_path: Path) -> None:
     done = ran(cached(tmp_path), silent, "tiny/vlm")
     assert (done.returncode, done.stdout) == (0, "True\n")
     assert f"{silent} cannot be reached" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "variables", "why"),
     [

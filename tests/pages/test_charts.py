@@ -67,7 +67,7 @@ def test_occlusion_is_charted_only_where_somebody_says_it(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_the_same_objects_give_the_same_bytes(tmp_path: Path) -> None:
     first, second = (charts.draw_all(load(tmp_path, ROWS), CLASSES) for _ in range(2))
-    assert first == second
+    assert [(chart.name, chart.image) for chart in first] == [(chart.name, chart.image) for chart in second]
 
 
 def test_ingest_prints_the_summary_and_writes_the_charts(secondlook: Command, tmp_path: Path) -> None:

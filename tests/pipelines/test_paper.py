@@ -327,9 +327,11 @@ def test_the_cost_sheet_has_a_line_for_each_kind_of_job_and_a_sum(fresh: Path) -
     shown = run(["secondlook", "plan", "paper"], fresh)
     assert shown.returncode == 0, shown.stderr
     lines = shown.stdout.splitlines()
-    assert sum(line.startswith("task paper/") for line in lines) == 4
+    tasks = [line for line in lines if line.startswith("task paper/")]
+    assert sum(line.endswith(": what votes cost, and what they buy") for line in tasks) == 4
+    assert sum("its data is missing" in line for line in tasks) == 4
+    assert len(tasks) == 8
     assert sum(line.startswith("  label ") for line in lines) == 4 * 24
-    assert all("its data is missing" in line for line in lines if line.startswith("task "))
     total = re.search(r"sum: (\d+) jobs, ([\d.]+) GPU-hours, .* GB of results, ([\d.]+) GB of weights", shown.stdout)
     assert total is not None
     minutes = sum(

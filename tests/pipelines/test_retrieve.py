@@ -44,6 +44,12 @@ def test_the_vocabularies_have_the_sizes_of_the_track() -> None:
         ("Balong Heavy Truck.", Vehicle(brand="Balong Heavy Truck")),
         ("red Balong Heavy Truck Truck", Vehicle("red", "Balong Heavy Truck", "Truck")),
         ("This is a grey Chery Sedan.", Vehicle("grey", "Chery", "Sedan")),
+        ("a red ROEWE", Vehicle("red", "ROEWE")),
+        ("A red Shuanghuan", Vehicle("red", "Shuanghuan")),
+        ("an orange BMW.", Vehicle("orange", "BMW")),
+        ("this is a  red ROEWE.", Vehicle("red", "ROEWE")),
+        ("THIS IS AN SUV.", Vehicle(type="SUV")),
+        ("Audi", Vehicle(brand="Audi")),
     ],
 )
 def test_vehicle_phrases(phrase: str, expected: Vehicle) -> None:
@@ -215,6 +221,23 @@ def test_each_refused_row_has_its_reason(secondlook: Command, tmp_path: Path) ->
     absent = secondlook("retrieve", "check", track(tmp_path, list(rows)[:3]), "--images", tmp_path / "images")
     assert "1 rows, 2 refused" in absent.out
     assert "no_image 2" in absent.out
+
+
+def test_articles_count_alike_in_any_case(secondlook: Command, tmp_path: Path) -> None:
+    rows = [
+        "abcdefghij.jpg$a red ROEWE$a red ROEWE",
+        "bcdefghijk.jpg$A red Shuanghuan$A red Shuanghuan",
+        "cdefghijkl.jpg$this is an SUV.$this is an SUV.",
+        "defghijklm.jpg$An SUV.$An SUV.",
+    ]
+    done = secondlook("retrieve", "check", track(tmp_path, rows), "--rejects", tmp_path / "rejects.csv")
+    counts = [line.split() for line in done.out.splitlines()[1:]]
+    assert "4 rows, 0 refused" in done.out, done.out
+    assert counts == [["vehicle", "colour+brand", "2"], ["vehicle", "type", "2"]]
+    augmented = tmp_path / "augmented.txt"
+    augmented.write_text("abcdefghij.jpg$a red ROEWE$a red ROEWE$a red ROEWE SUV\n", encoding="utf-8")
+    done = secondlook("retrieve", "check", augmented)
+    assert "colour+brand -> colour+brand+type" in done.out, done.out
 
 
 def submission(folder: Path, entries: list[tuple[str, list[str]]]) -> Path:

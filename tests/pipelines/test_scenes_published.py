@@ -345,14 +345,20 @@ def test_only_the_last_suffix_goes_and_hidden_files_are_left_out(
 
 @pytest.mark.parametrize(
     ("height", "width"),
-    [pytest.param(1, 1, id="one pixel"), pytest.param(40, 1, id="a column"), pytest.param(1, 40, id="a row")],
+    [
+        pytest.param(1, 1, id="one pixel"),
+        pytest.param(40, 1, id="a column"),
+        pytest.param(1, 40, id="a row"),
+        pytest.param(1, 300, id="less than 1 px high at the 64 px of the network"),
+    ],
 )
 @pytest.mark.parametrize("refine", ["none", "pamr"])
 def test_the_smallest_images_have_masks(
     secondlook: Command, small: Path, tmp_path: Path, height: int, width: int, refine: str
 ) -> None:
     draw("images/0.png", published_scenes.image(height, width))(tmp_path)
-    told = ("--options", json.dumps({"precision": "float32", "device": "cpu", "refine": refine, "flip": True}))
+    options = {"precision": "float32", "device": "cpu", "refine": refine, "flip": True, "longest_px": 64}
+    told = ("--options", json.dumps(options))
     done = secondlook("scenes", "predict", tmp_path / "images", "--weights", small, "--out", tmp_path / "out", *told)
     assert done.code == 0, done.err
     assert read_mask(tmp_path / "out/masks/0.png").shape == (height, width)

@@ -624,6 +624,40 @@ def test_nothing_of_a_folder_is_left_out_without_a_count(secondlook: Command, tm
     assert "video: 5 of 8 frames are left out" in found["{stride: 1, most: 1}"][1]
 
 
+LINKS = [
+    pytest.param("many/loop", "many", {"many": 2, "deep": 1}, True, id="to the folder itself"),
+    pytest.param("many/other", "many/deep", {"many": 2, "deep": 1}, True, id="to a folder in it"),
+    pytest.param("many/deep/up", "many", {"many": 2, "deep": 1}, False, id="up, at some depth: nothing is asked there"),
+    pytest.param("many/more", "else", {"many": 2, "deep": 1, "more": 1}, False, id="to another folder: it is read"),
+]
+
+
+@pytest.mark.parametrize(("link", "to", "clips", "said"), LINKS)
+def test_links_to_folders_that_are_read_count_no_image_twice(
+    secondlook: Command, tmp_path: Path, link: str, to: str, clips: dict[str, int], said: bool
+) -> None:
+    for name in ("many/1.png", "many/2.png", "many/deep/7.png", "else/1.png"):
+        write_image(tmp_path / name)
+    (tmp_path / link).symlink_to(tmp_path / to, target_is_directory=True)
+    done = secondlook("video", "frames", tmp_path / "many", "--out", tmp_path / "frames.json", *EVERY)
+    assert done.code == 0, done.err
+    found = records.read(tmp_path / "frames.json")
+    counts = sorted(len(one.frames) for one in found)
+    assert counts == sorted(clips.values())
+    assert len({Path(frame.path).resolve() for one in found for frame in one.frames}) == sum(counts)
+    assert ("1 folders are left out, as links lead to the same files" in done.err) == said
+
+
+def test_a_folder_with_the_name_of_an_image_is_called_a_folder(secondlook: Command, tmp_path: Path) -> None:
+    write_image(tmp_path / "clips/a/1.jpg")
+    (tmp_path / "clips/a/folder.jpg").mkdir()
+    done = secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json", *EVERY)
+    assert done.code == 0, done.err
+    (reject,) = pd.read_csv(tmp_path / "frames.rejects.csv").to_dict("records")
+    assert reject["path"].endswith("clips/a/folder.jpg")
+    assert (reject["reason"], reject["detail"]) == ("unreadable_image", "this is a folder and not an image; rename it")
+
+
 def test_two_clips_of_one_name_are_kept_apart_but_refused_in_a_list(secondlook: Command, tmp_path: Path) -> None:
     for name in ("a/b/1", "a_b/1"):
         write_image(tmp_path / f"clips/{name}.png")
@@ -636,13 +670,36 @@ def test_two_clips_of_one_name_are_kept_apart_but_refused_in_a_list(secondlook: 
     assert (refused.code, "would both be the clip a_b; rename one" in refused.err) == (2, True)
 
 
-def test_the_missing_end_of_a_film_is_a_row(secondlook: Command, tmp_path: Path) -> None:
-    (tmp_path / "clips").mkdir()
-    path = tmp_path / "clips/film.avi"
+def write_film(path: Path, frames: int) -> Path:
     film = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
-    for number in range(20):
+    for number in range(frames):
         film.write(np.random.default_rng(number).integers(0, 255, (48, 64, 3), dtype=np.uint8))
     film.release()
+    return path
+
+
+def test_frames_of_films_that_an_earlier_run_wrote_go(secondlook: Command, tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    write_image(tmp_path / "clips/still/1.png")
+    write_film(tmp_path / "clips/long.avi", 4)
+    given = ("video", "frames", tmp_path / "clips", "--out", tmp_path / "out.json", "--options")
+
+    def left(options: str) -> set[str]:
+        done = secondlook(*given, options)
+        assert done.code == 0, done.err
+        return {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.[jp][pn]g")}
+
+    every = {f"out/long/00000{number}.jpg" for number in range(4)}
+    assert left("{stride: 1}") == {"clips/still/1.png"} | every
+    (tmp_path / "out/own.jpg").write_bytes(b"of somebody else")
+    assert left("{stride: 2}") == {"clips/still/1.png", "out/own.jpg", *sorted(every)[::2]}
+    (tmp_path / "clips/long.avi").unlink()
+    assert left("{stride: 1}") == {"clips/still/1.png", "out/own.jpg"}
+
+
+def test_the_missing_end_of_a_film_is_a_row(secondlook: Command, tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    path = write_film(tmp_path / "clips/film.avi", 20)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     done = secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json", *EVERY)
     assert done.code == 0, done.err

@@ -131,3 +131,144 @@ def test_rules_hand_over_what_is_held_out(held_out: str | None, options: list[st
     run = VideoRun(VideoOptions(held_out=held_out), "results")
     assert run.held_out() == options
     assert json.loads(run.training("final"))["held_out"] == held_out
+
+
+MASK = {"size": [2, 3], "counts": "06"}
+SMALL = {"size": [1, 2], "counts": "2"}
+VAST = {"size": [60000, 60000], "counts": "PPYWY[3"}
+IMAGES = [
+    {"id": 1, "file_name": "a/0.jpg", "width": 3, "height": 2, "clip": "a", "frame": 0},
+    {"id": 2, "file_name": "a/1.jpg", "width": 3, "height": 2, "clip": "a", "frame": 1},
+]
+OBJECT = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 3, 2], "segmentation": MASK}
+SOUND = {"info": {"clips": ["a"]}, "images": IMAGES, "annotations": [OBJECT], "categories": [{"id": 1, "name": "car"}]}
+COCO = [{"id": 1, "file_name": "a/0.jpg", "width": 3, "height": 2}]  # of images, as any other program writes it
+
+
+def without(key: str) -> dict[str, Any]:
+    return {name: value for name, value in SOUND.items() if name != key}
+
+
+def with_object(**changes: Any) -> dict[str, Any]:
+    return {**SOUND, "annotations": [{**OBJECT, **changes}]}
+
+
+ODD = [
+    pytest.param({**SOUND, "info": {}, "images": COCO}, "`images`, entry 0: has no `clip`", id="COCO without clips"),
+    pytest.param({**without("info"), "images": COCO}, "`images`, entry 0: has no `clip`", id="nor info"),
+    pytest.param([], "has no list `images`", id="a list"),
+    pytest.param(without("annotations"), "has no list `annotations`", id="no annotations"),
+    pytest.param({**SOUND, "categories": {}}, "has no list `categories`", id="categories of another type"),
+    pytest.param({**SOUND, "categories": []}, "no category has its `category_id`, 1", id="no categories"),
+    pytest.param({**SOUND, "images": []}, "`annotations`, entry 0: no image has its `image_id`, 1", id="no images"),
+    pytest.param({**SOUND, "info": {"clips": "a"}}, "`info.clips` must be a list", id="clips of another type"),
+    pytest.param({**SOUND, "images": [IMAGES[0], 5]}, "`images`, entry 1: expected `object`, got `int`", id="a number"),
+    pytest.param({**SOUND, "images": [{**IMAGES[0], "frame": "0"}]}, "`frame`: expected `int`, got `str`", id="text"),
+    pytest.param({**SOUND, "images": [{**IMAGES[0], "width": 0}]}, "`width`: expected `int` >= 1", id="no width"),
+    pytest.param({**SOUND, "images": [*IMAGES, IMAGES[0]]}, "entry 2: another image has the id 1", id="an id twice"),
+    pytest.param(
+        {**SOUND, "images": [*IMAGES, {**IMAGES[0], "id": 3}]}, "is frame 0 of the clip `a` too", id="a frame twice"
+    ),
+    pytest.param(with_object(bbox=[0, 0, 3]), "`bbox`: expected `array` of length 4", id="a box of three"),
+    pytest.param(with_object(bbox=[0, 0, -3, 2]), "its `bbox` must be x, y, width and height", id="no width of a box"),
+    pytest.param(with_object(segmentation=[[0, 0, 3, 0, 3, 2]]), "must be COCO run lengths", id="a polygon"),
+    pytest.param(with_object(segmentation={**MASK, "counts": [0, 6]}), "must be COCO run lengths", id="not packed"),
+    pytest.param(with_object(segmentation={**MASK, "counts": "03"}), "text that adds up to it", id="cut run lengths"),
+    pytest.param(with_object(score=7), "`score`: expected `float` <= 1.0", id="a score of 7"),
+    pytest.param(with_object(attributes=[]), "`attributes`: expected `object | null`", id="attributes as a list"),
+    pytest.param(with_object(attributes={"track_id": "x"}), "its `track_id` must be a number", id="a track of letters"),
+    pytest.param(with_object(attributes={"track_id": "9" * 5000}), "of at most 18 digits", id="a vast track"),
+    pytest.param(with_object(bbox=[0, 0, 1e300, 2]), "its `bbox` must be x, y, width and height", id="a vast box"),
+    pytest.param(with_object(segmentation=VAST), "at most 134 million px", id="a vast mask"),
+    pytest.param(
+        {**SOUND, "annotations": [OBJECT, {**OBJECT, "segmentation": SMALL}]},
+        "entry 1: its mask is 2 x 1 px, not as those of other objects",
+        id="masks of two sizes",
+    ),
+    pytest.param(
+        {**SOUND, "categories": [*SOUND["categories"], {"id": 1, "name": "tree"}]},
+        "entry 1: another category has the id 1",
+        id="a category twice",
+    ),
+    *(
+        pytest.param(
+            {**SOUND, "images": [{**IMAGES[0], "clip": clip}, IMAGES[1]]},
+            f"`images`, entry 0: its `clip`, {clip!r}, cannot name a folder",
+            id=f"clip {clip!r}",
+        )
+        for clip in ("", "..", "/x", "../x")
+    ),
+    pytest.param({**SOUND, "info": {"clips": ["a", "b/.."]}}, "`info.clips`, 'b/..', cannot name", id="a listed clip"),
+]
+COMMANDS = [
+    pytest.param(
+        lambda odd: ("evaluate", "--truth", odd.parent, "--round", "a=sound.json", "--out", "out"), id="truth"
+    ),
+    pytest.param(lambda odd: ("evaluate", "--truth", "sound", "--round", f"a={odd}", "--out", "out"), id="round"),
+    pytest.param(lambda odd: ("merge", "sound.json", odd, "--out", "out"), id="merge"),
+    pytest.param(lambda odd: ("motion", odd, "--out", "out"), id="motion"),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(("content", "why"), ODD)
+def test_a_file_of_other_objects_is_named_with_the_place(
+    secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: Any, why: str, command: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    odd = tmp_path / "odd" / "a.json"
+    for path, holds in ((odd, content), (Path("sound/a.json"), SOUND), (Path("sound.json"), SOUND)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(holds), encoding="utf-8")
+    done = secondlook("video", *command(odd))
+    assert (done.code, f"{odd}: " in done.err, why in done.err) == (1, True, True), done.err
+    assert not Path("out").exists()
+
+
+def test_a_truth_of_ones_own_names_its_clips_in_the_images_alone(secondlook: Command, tmp_path: Path) -> None:
+    content = {**without("info"), "annotations": [{**OBJECT, "attributes": {"moving": True, "track_id": 3, "x": None}}]}
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "truth/a.json").write_text(json.dumps(content), encoding="utf-8")
+    given = ("--truth", tmp_path / "truth", "--round", f"a={tmp_path / 'truth/a.json'}", "--out", tmp_path / "out")
+    done = secondlook("video", "evaluate", *given)
+    assert done.code == 0, done.err
+    by_kind = pd.read_csv(tmp_path / "out/rounds.csv").set_index("kind")
+    assert by_kind.loc[["all", "moving"], "recall"].tolist() == [1, 1]
+
+
+NONE = {**SOUND, "annotations": []}
+LATER = {**SOUND, "images": [{**IMAGES[0], "frame": 7}, IMAGES[1]]}
+APART = [
+    pytest.param(("--truth", "nowhere", "--round", "a=sound.json"), 2, "nowhere: holds no .json file", id="no folder"),
+    pytest.param(("--truth", "none", "--round", "a=sound.json"), 1, "none: has no object in the", id="no objects"),
+    pytest.param(("--truth", "other", "--round", "a=sound.json"), 1, "(clips of the truth: b; ev", id="other clips"),
+    pytest.param(
+        ("--truth", "sound", "--round", "a=sound.json", "--round", "a=sound.json"), 1, "is given twice", id="twice"
+    ),
+    pytest.param(
+        ("--truth", "sound", "--round", "a=sound.json", "--round", "a=later.json"), 1, "in sound.json too", id="in two"
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "code", "why"), APART)
+def test_truth_and_rounds_that_do_not_fit_are_named(
+    secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], code: int, why: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = {**SOUND, "info": {"clips": ["b"]}, "images": [{**one, "clip": "b"} for one in IMAGES]}
+    written = {"sound/a.json": SOUND, "none/a.json": NONE, "other/b.json": other}
+    for name, content in {**written, "sound.json": SOUND, "later.json": LATER}.items():
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(json.dumps(content), encoding="utf-8")
+    done = secondlook("video", "evaluate", *given, "--out", "out")
+    assert (done.code, why in done.err) == (code, True), done.err
+    assert not Path("out").exists()
+
+
+def test_boxes_of_other_frames_are_not_merged(secondlook: Command, tmp_path: Path) -> None:
+    for name, content in (("large", SOUND), ("small", LATER)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    given = (tmp_path / "large.json", tmp_path / "small.json", "--out", tmp_path / "merged.json")
+    done = secondlook("video", "merge", *given)
+    assert (done.code, "hold different frames of the clip `a`" in done.err) == (2, True), done.err

@@ -14,7 +14,7 @@ import pytest
 from conftest import Command, write_image
 from secondlook.config.video import DetectorOptions
 from secondlook.io import tensorfile
-from secondlook.pipelines.video import detector, overlay
+from secondlook.pipelines.video import detector, overlay, plates
 from secondlook.pipelines.video import labels as records
 from secondlook.pipelines.video.labels import Found, Frame, encode
 
@@ -36,11 +36,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def film(path: Path, frames: int) -> Path:
+def film(path: Path, frames: int, size: tuple[int, int] = (64, 48)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, size)
     for number in range(frames):
-        video.write(np.full((48, 64, 3), 40 * number, np.uint8))
+        video.write(np.full((size[1], size[0], 3), 40 * number, np.uint8))
     video.release()
     return path
 
@@ -100,7 +100,7 @@ def test_what_is_looked_at(
     [
         pytest.param(["many/notes.txt"], 2, "is no image, no video and no folder", id="a text"),
         pytest.param(["none"], 2, "is no image, no video and no folder", id="nothing"),
-        pytest.param(["broken.jpg"], 1, "none of the images can be read", id="only broken ones"),
+        pytest.param(["broken.jpg"], 1, "none of the images can be read or taken", id="only broken ones"),
     ],
 )
 def test_what_cannot_be_looked_at(
@@ -118,6 +118,88 @@ def test_looking_again_does_not_look_at_the_overlays(secondlook: Command, world:
         assert secondlook("video", "look", world / "many", *given).code == 0
         before.append((world / "many/out/boxes.json").read_bytes())
     assert before[0] == before[1]
+
+
+def thin(path: Path, width: int, height: int) -> Path:
+    """An image that is white and far wider than high, or far higher than wide."""
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (width, height), (255, 255, 255)).save(path)
+    return path
+
+
+THIN = [
+    pytest.param(3000, 3, False, id="3 px at 128 / 3000 are 0.128 px"),
+    pytest.param(3, 3000, False, id="as narrow"),
+    pytest.param(257, 2, False, id="just below 1 px"),
+    pytest.param(256, 2, True, id="just 1 px"),
+    pytest.param(128, 1, True, id="1 px as it is"),
+]
+
+
+@pytest.mark.parametrize(("width", "height", "taken"), THIN)
+def test_an_image_that_is_too_thin_is_rejected_and_the_others_are_shown(
+    secondlook: Command, world: Path, weights: Path, width: int, height: int, taken: bool
+) -> None:
+    thin(world / "deep/thin.png", width, height)
+    write_image(world / "deep/whole.png", width=80, height=60)
+    given = ("--weights", weights, "--out", world / "out", *OPTIONS)
+    done = secondlook("video", "look", world / "deep", world / "one.png", *given)
+    assert done.code == 0, done.err
+    names = [Path(frame.path).name for one in records.read(world / "out/boxes.json") for frame in one.frames]
+    assert names == ["one.png", *(["thin.png"] if taken else []), "whole.png"]
+    rejects = (world / "out/rejects.csv").read_text(encoding="utf-8").splitlines()[1:]
+    page = (world / "out/look.html").read_text(encoding="utf-8")
+    assert ("out/rejects.csv" in done.err, "rejects.csv" in page) == (not taken, not taken)
+    assert f"images, {int(not taken)} rejected; see" in done.err
+    if not taken:
+        (row,) = rejects
+        assert all(part in row for part in ("deep/thin.png", "too_thin", f"{width} x {height} px", "128 px"))
+        assert "1 images, frames or clips are rejected" in page
+
+
+def test_only_thin_images_end_the_look_with_their_reasons(secondlook: Command, world: Path, weights: Path) -> None:
+    given = ("--weights", weights, "--out", world / "out", *OPTIONS)
+    done = secondlook("video", "look", thin(world / "thin.png", 3000, 1), *given)
+    assert (done.code, "none of the images can be read or taken" in done.err) == (1, True), done.err
+    assert "too_thin" in (world / "out/rejects.csv").read_text(encoding="utf-8")
+
+
+def test_thin_frames_of_a_video_leave_no_files(secondlook: Command, world: Path, weights: Path) -> None:
+    film(world / "thin.avi", 2, (400, 2))
+    given = ("--weights", weights, "--out", world / "out", *OPTIONS)
+    done = secondlook("video", "look", world / "thin.avi", world / "road.avi", *given)
+    assert (done.code, "2 rejected" in done.err) == (0, True), done.err
+    assert {path.parent.name for path in (world / "out").rglob("*.jpg")} == {"road"}
+
+
+def test_predict_and_train_leave_thin_frames_out(secondlook: Command, world: Path, weights: Path) -> None:
+    thin(world / "clip/1.png", 3000, 2)
+    write_image(world / "clip/2.png", width=80, height=60)
+    every = ("--options", json.dumps({"stride": 1}))
+    assert secondlook("video", "frames", world / "clip", "--out", world / "frames.json", *every).code == 0
+    given = ("--weights", weights, "--out", world / "found.json", *OPTIONS)
+    done = secondlook("video", "predict", world / "frames.json", *given)
+    assert (done.code, "1 frames are rejected" in done.err) == (0, True), done.err
+    (clip,) = records.read(world / "found.json")
+    assert [frame.number for frame in clip.frames] == [2]
+    assert "too_thin" in (world / "found.rejects.csv").read_text(encoding="utf-8")
+
+    (both,) = records.read(world / "frames.json")
+    mask = np.zeros((60, 80), np.bool_)
+    mask[10:40, 10:50] = True
+    whole = Found((10, 10, 40, 30), encode(mask))
+    records.write(world / "labels.json", [records.ClipLabels("clip", both.frames, [[], [whole]])], {})
+    training = {"round": {"epochs": 1, "frames_per_epoch": 4, "batch_size": 2}, "network": TINY}
+    told = ("--out", world / "round", "--options", json.dumps(training))
+    trained = secondlook("video", "train", world / "labels.json", *told)
+    assert (trained.code, "1 frames are left out" in trained.err) == (0, True), trained.err
+
+    thin(world / "clip/1.png", 80, 60)
+    assert secondlook("video", "frames", world / "clip", "--out", world / "frames.json", *every).code == 0
+    assert secondlook("video", "predict", world / "frames.json", *given).code == 0
+    assert not (world / "found.rejects.csv").exists(), "that of the earlier run"
 
 
 APART = [
@@ -178,6 +260,48 @@ def test_masks_boxes_and_scores_are_drawn(score: float | None, written: bool) ->
     assert (drawn[70, 38] == colour).all(), "the box"
     assert (drawn[110, 150] == 100).all(), "elsewhere"
     assert ((drawn[40:57, 38:60] == 0).all(axis=2).any(), (grey == 100).all()) == (written, True)
+
+
+ABOVE, BELOW = (40, 50, 60, 60), (40, 80, 60, 90)
+BOX, IMAGE = (40, 60, 90, 80), (200, 120)  # plates here have 20 x 10 px
+PLATES = [
+    pytest.param([BOX], [ABOVE], id="above its box"),
+    pytest.param([(40, 0, 90, 20)], [(40, 0, 60, 10)], id="inside where there is no space above"),
+    pytest.param([(190, 60, 200, 80)], [(180, 50, 200, 60)], id="moved into the image"),
+    pytest.param([BOX, BOX], [ABOVE, (70, 50, 90, 60)], id="above on the right"),
+    pytest.param([BOX] * 3, [ABOVE, (70, 50, 90, 60), BELOW], id="below"),
+    pytest.param([BOX, (50, 62, 74, 80)], [ABOVE, (50, 80, 70, 90)], id="two boxes"),
+    pytest.param([(0, 0, 200, 120)] * 2, [(0, 0, 20, 10), (180, 0, 200, 10)], id="inside a box of the whole image"),
+]
+
+
+@pytest.mark.parametrize(("boxes", "expected"), PLATES)
+def test_a_plate_is_at_the_first_free_place_of_its_box(boxes: list[Any], expected: list[Any]) -> None:
+    assert plates.placed(boxes, [(20, 10)] * len(boxes), IMAGE) == expected
+
+
+def test_plates_of_twelve_boxes_in_one_place_are_all_seen() -> None:
+    found = plates.placed([BOX] * 12, [(20, 10)] * 12, IMAGE)
+    covered = np.zeros(IMAGE[::-1], dtype=np.int64)
+    for left, top, right, bottom in found:
+        covered[top:bottom, left:right] += 1
+    assert (covered.max(), covered.sum()) == (1, 12 * 20 * 10)
+    most = plates.placed([(0, 0, 30, 15)] * 9, [(20, 10)] * 9, (30, 15))
+    assert all(0 <= left < right <= 30 and 0 <= top < bottom <= 15 for left, top, right, bottom in most)
+
+
+def test_no_score_hides_another() -> None:
+    mask = np.zeros((120, 160), dtype=np.bool_)
+    mask[60:100, 40:90] = True
+    objects = [Found((40, 60, 50, 40), encode(mask), score) for score in (0.5, 0.9, 0.7)]
+    grey = np.full((120, 160, 3), 100, np.uint8)
+    drawn = overlay.draw(grey, Frame(0, "a.jpg", 160, 120), objects)
+    outside = np.ones((120, 160), dtype=np.bool_)
+    outside[60:102, 40:92] = False  # what is drawn of the boxes
+    for place in range(3):
+        assert ((drawn == overlay.colour_of(place)).all(axis=2) & outside).any(), (
+            "the edge of each plate has its colour"
+        )
 
 
 def test_the_page_shows_every_overlay_in_a_browser(

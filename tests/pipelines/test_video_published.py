@@ -122,6 +122,20 @@ def test_missing_weights_are_called_missing(secondlook: Command, tmp_path: Path,
     assert (done.code, f"{tmp_path / 'nope.pth'}: there is no such file or folder" in done.err) == (1, True), done.err
 
 
+@pytest.mark.parametrize("command", ["predict", "look", "export"])
+def test_a_folder_without_weights_is_told_what_it_must_hold(secondlook: Command, tmp_path: Path, command: str) -> None:
+    write_image(tmp_path / "clips/a/1.jpg")
+    secondlook("video", "frames", tmp_path / "clips", "--out", tmp_path / "frames.json")
+    given = {
+        "predict": (tmp_path / "frames.json", "--weights", tmp_path / "clips", "--out", tmp_path / "x.json"),
+        "look": (tmp_path / "clips", "--weights", tmp_path / "clips", "--out", tmp_path / "out"),
+        "export": (tmp_path / "clips", "--out", tmp_path / "x.pth"),
+    }
+    done = secondlook("video", command, *given[command], *OPTIONS)
+    why = f"{tmp_path / 'clips'}: is a folder without `weights.safetensors`"
+    assert (done.code, why in done.err, "again" in done.err) == (1, True, False), done.err
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -134,6 +148,20 @@ def test_other_files_are_no_weights(secondlook: Command, tmp_path: Path, content
     (tmp_path / "odd.pth").write_bytes(content)
     done = secondlook("video", "import", tmp_path / "odd.pth", "--out", tmp_path / "out", *OPTIONS)
     assert (done.code, "is not a file that holds only weights" in done.err) == (1, True), done.err
+    assert "weights_only" not in done.err
+    assert "()" not in done.err
+
+
+def test_weights_that_several_gpus_trained_are_read(
+    secondlook: Command, tmp_path: Path, tensors: dict[str, Any]
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    torch.save({f"module.{name}": value for name, value in tensors.items()}, tmp_path / "shared.pth")
+    done = secondlook("video", "import", tmp_path / "shared.pth", "--out", tmp_path / "out", *OPTIONS)
+    assert done.code == 0, done.err
+    assert load_file(tmp_path / "out/weights.safetensors").keys() == tensors.keys()
 
 
 # --- labels -------------------------------------------------------------------------------------------------------
@@ -174,6 +202,7 @@ def block(height: int, width: int, rows: slice, columns: slice) -> dict[str, Any
 
 
 SMALL, LARGE = block(6, 9, slice(1, 4), slice(2, 8)), block(24, 36, slice(2, 9), slice(5, 30))
+FAR = block(24, 36, slice(10, 20), slice(20, 30))
 TURNED, EMPTY = block(9, 6, slice(1, 4), slice(2, 5)), block(6, 9, slice(0), slice(0))
 LEVELS = [
     pytest.param(
@@ -196,26 +225,58 @@ LEVELS = [
 @pytest.mark.parametrize(("first", "second", "box", "score"), LEVELS)
 @pytest.mark.parametrize("layout", ["train/segment-1", CLIP], ids=["as published", "a folder per clip"])
 def test_published_labels_go_in_and_out(
-    secondlook: Command, tmp_path: Path, frames: Path, layout: str, first: Any, second: Any, box: Any, score: Any
+    secondlook: Command,
+    tmp_path: Path,
+    frames: Path,
+    layout: str,
+    first: Any,
+    second: Any,
+    box: Any,
+    score: Any,
 ) -> None:
+    name = "moving" if score is None else "mobile"
     for number, content in ((3, first), (5, second), (7, first)):
         path = tmp_path / "L" / layout / f"{number:06d}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content), encoding="utf-8")
-    given = ("--frames", frames, "--name", "mobile", "--out", tmp_path / "mobile.json")
+    given = ("--frames", frames, "--name", name, "--out", tmp_path / "mobile.json")
     done = secondlook("video", "import", tmp_path / "L", *given)
     assert done.code == 0, done.err
     assert "1 label files in" in done.err, "that of frame 7"
     (clip,) = records.read(tmp_path / "mobile.json")
     ((one,), empty) = clip.found
-    assert (one.box_xywh, one.mask, one.score, one.round, empty) == (box, first["masks"][0], score, "mobile", [])
+    assert (one.box_xywh, one.mask, one.score, one.round, empty) == (box, first["masks"][0], score, name, [])
 
     back = secondlook("video", "export", tmp_path / "mobile.json", "--out", tmp_path / "back")
     assert back.code == 0, back.err
-    written = {path.relative_to(tmp_path / "back").as_posix(): path for path in (tmp_path / "back").rglob("*.json")}
+    written = {path.relative_to(tmp_path / "back").as_posix(): path for path in (tmp_path / "back").rglob("0*.json")}
     assert set(written) == {f"train/segment-1/{number:06d}.json" for number in (3, 5)}
     contents = [json.loads(path.read_bytes()) for _, path in sorted(written.items())]
     assert contents == [first, second]
+
+    given = ("--frames", frames, "--name", name, "--out", tmp_path / "again.json")
+    again = secondlook("video", "import", tmp_path / "back", *given)
+    assert (again.code, "left out" in again.err) == (0, False), "the list of what was written is no label file"
+
+
+def test_exported_labels_are_those_of_all_parts_and_none_of_an_earlier_export(
+    secondlook: Command, tmp_path: Path
+) -> None:
+    for clip in ("a", "b"):
+        rows = [[Found((5, 2, 25, 7), LARGE, 0.5)]] * 2
+        frames = [Frame(number, f"{clip}/{number}.jpg", 36, 24) for number in range(2)]
+        records.write(tmp_path / f"{clip}.json", [ClipLabels(clip, frames, rows)], {})
+    (tmp_path / "L").mkdir()
+    (tmp_path / "L/own.json").write_text("{}", encoding="utf-8")
+
+    def left(*parts: str) -> set[str]:
+        done = secondlook("video", "export", *(tmp_path / part for part in parts), "--out", tmp_path / "L")
+        assert done.code == 0, done.err
+        return {path.relative_to(tmp_path / "L").as_posix() for path in (tmp_path / "L").rglob("*.json")}
+
+    beside = {"written.json", "own.json"}
+    assert left("a.json", "b.json") == {f"{clip}/00000{number}.json" for clip in "ab" for number in (0, 1)} | beside
+    assert left("b.json") == {"b/000000.json", "b/000001.json"} | beside
 
 
 BROKEN = [
@@ -234,10 +295,18 @@ BROKEN = [
     pytest.param({"masks": [SMALL], "boxes": [[0, 0, 9, 2]]}, "object 0: its box [0, 0, 9, 2] reaches", id="outside"),
     pytest.param({"masks": [SMALL], "boxes": [[-2, 0, 8, 2]]}, "reaches out of its mask of 9 x 6 px", id="left of it"),
     pytest.param({"masks": [TURNED], "boxes": [[0, 0, 1, 1]]}, "object 0: its mask of 6 x 9 px has not", id="turned"),
-    pytest.param({"masks": [SMALL, LARGE], "boxes": [[0, 0, 1, 1]] * 2}, "object 1: its mask has another", id="sizes"),
+    pytest.param(
+        {"masks": [SMALL, LARGE], "boxes": [[2, 1, 7, 3], [5, 2, 29, 8]]}, "object 1: its mask has another", id="sizes"
+    ),
     pytest.param({"masks": [EMPTY], "boxes": [[0, 0, 1, 1]]}, "object 0: its mask is empty", id="empty mask"),
     pytest.param(
-        {"masks": [SMALL], "boxes": [[0, 0, 1, 1]], "scores": [0.5]}, "has scores, but", id="scores beside none"
+        {"masks": [SMALL], "boxes": [[2, 1, 8, 4]], "scores": [0.5]}, "has scores, but", id="scores beside none"
+    ),
+    pytest.param({"masks": [SMALL], "boxes": [[2, 4, 7, 5]]}, "object 0: its box is not around its", id="below"),
+    pytest.param({"masks": [FAR], "boxes": [[0, 0, 8, 8]]}, "from [20.0, 10.0] to [30.0, 20.0] px", id="far from it"),
+    pytest.param({"masks": [FAR], "boxes": [[0, 0, 35, 23]]}, "is not around its mask", id="the image, L0"),
+    pytest.param(
+        {"masks": [FAR], "boxes": [[16, 6, 30, 16]], "scores": [0.5]}, "is not around its mask", id="cuts it, L1"
     ),
     pytest.param({"masks": [SMALL], "boxes": [[0, 0, 1, 1]], "labels": [2]}, "`labels` must be 1", id="two classes"),
 ]
@@ -260,21 +329,34 @@ def test_odd_labels_are_refused_with_their_file(
     assert not (tmp_path / "moving.json").exists()
 
 
-@pytest.mark.parametrize(("name", "code", "made"), [("L0", 0, "moving"), ("large", 0, "large"), ("whatever", 2, "")])
-def test_a_round_has_a_known_name(
-    secondlook: Command, tmp_path: Path, frames: Path, name: str, code: int, made: str
+BARE = {"masks": [SMALL], "boxes": [[2, 1, 7, 3]]}
+SCORED = {"masks": [SMALL], "boxes": [[2, 1, 8, 4]], "scores": [0.5]}
+NAMES = [
+    pytest.param("L0", BARE, "moving", "", id="a level"),
+    pytest.param("moving", BARE, "moving", "", id="its round"),
+    pytest.param("large", SCORED, "large", "", id="a round without a level"),
+    pytest.param("final", {"masks": [], "boxes": []}, None, "", id="no object, so nothing is known"),
+    pytest.param("whatever", BARE, None, "--name: must be one of L0", id="no round"),
+    pytest.param("L0", SCORED, None, "000003.json: has scores, which L0 has not", id="L1 as L0"),
+    pytest.param("final", BARE, None, "000003.json: has no scores, as only L0 has none", id="L0 as the last"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "made", "why"), NAMES)
+def test_a_round_has_a_known_name_and_labels_of_its_kind(
+    secondlook: Command, tmp_path: Path, frames: Path, name: str, content: Any, made: str | None, why: str
 ) -> None:
     for number in (3, 5):
         path = tmp_path / "L" / CLIP / f"{number:06d}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"masks": [SMALL], "boxes": [[2, 1, 7, 3]]}), encoding="utf-8")
+        path.write_text(json.dumps(content), encoding="utf-8")
     given = ("--frames", frames, "--name", name, "--out", tmp_path / "labels.json")
     done = secondlook("video", "import", tmp_path / "L", *given)
-    assert (done.code, "--name: must be one of L0" in done.err) == (code, code == 2), done.err
-    if code == 0:
-        assert {one.round for clip in records.read(tmp_path / "labels.json") for row in clip.found for one in row} == {
-            made
-        }
+    assert (done.code, why in done.err) == (2 if why else 0, True), done.err
+    assert (tmp_path / "labels.json").exists() == (not why)
+    if not why:
+        rounds = {one.round for clip in records.read(tmp_path / "labels.json") for row in clip.found for one in row}
+        assert rounds == ({made} if made else set())
 
 
 @pytest.mark.parametrize(
@@ -283,12 +365,14 @@ def test_a_round_has_a_known_name(
         pytest.param(("import", "L", "--out", "x.json"), "labels need --frames", id="labels without frames"),
         pytest.param(("import", "none", "--out", "x"), "there is no such file or folder", id="nothing"),
         pytest.param(("export", "L", "--out", "x.txt"), "must end in `.pth`", id="weights as a text"),
+        pytest.param(("export", "L", "L", "--out", "x.pth"), "weights are one folder", id="weights twice"),
     ],
 )
 def test_what_is_missing_is_said(secondlook: Command, tmp_path: Path, arguments: tuple[str, ...], why: str) -> None:
     (tmp_path / "L").mkdir()
     command, source, *rest, out = arguments
-    done = secondlook("video", command, tmp_path / source, *rest, tmp_path / out)
+    more = [tmp_path / one if one == "L" else one for one in rest]
+    done = secondlook("video", command, tmp_path / source, *more, tmp_path / out)
     assert (done.code, why in done.err) == (2, True), done.err
 
 

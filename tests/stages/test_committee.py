@@ -176,7 +176,7 @@ def test_a_known_committee(
     assert table.loc["stubborn", "conflict"] > 0.5
     mute = table.loc["mute"]
     assert (mute["answered"], mute["coverage"], mute["takes_part"], mute["n"]) == (0, 0, 0, 0)
-    told = {"family", "against", "takes_part", "answered", "coverage", "compared", "n", "dropped"}
+    told = {"family", "against", "takes_part", "asked", "answered", "coverage", "compared", "n", "dropped"}
     assert mute.drop(list(told)).isna().all()
     assert table["mean_confidence"].isna().all(), "nobody gives probabilities"
     pairs = found.table("committee_pairs").set_index(["a", "b"])
@@ -358,7 +358,7 @@ def test_seconds_do_not_change_the_advice(secondlook: Command, tmp_path: Path) -
     assert json.loads(before["findings.json"])["drop"]["labelers"] == ["one"]
     write_seconds(tmp_path, {"one.00000": 1, "two.00000": 99})
     after = task.run().content()
-    assert {name for name in TABLES if before[name] != after[name]} == {"committee.csv"}
+    assert {name for name in TABLES if before[name] != after[name]} == {"committee.csv", "frontier.csv"}
 
 
 def test_nobody_is_dropped_on_few_objects_or_at_a_loss(secondlook: Command, tmp_path: Path) -> None:
@@ -372,6 +372,7 @@ def test_nobody_is_dropped_on_few_objects_or_at_a_loss(secondlook: Command, tmp_
         assert found["sentence"].startswith(word)
 
 
+@pytest.mark.slow
 def test_large_datasets_are_merged_again_on_a_sample(
     secondlook: Command, tmp_path: Path, known_voters: tuple[Said, Said, Any]
 ) -> None:
@@ -390,7 +391,7 @@ def test_large_datasets_are_merged_again_on_a_sample(
     assert not sampled["accuracy_lost"].equals(table["accuracy_lost"])
 
 
-SAMPLED = {"committee.csv", "findings.json"}  # what is about a sample
+SAMPLED = {"committee.csv", "findings.json", "frontier.csv"}  # what is about a sample
 METHODS_OF_LARGE = [
     pytest.param("noise_channel", {"label_errors.csv"}, id="decisions hold the posterior, in four bytes"),
     pytest.param("dawid_skene", set(), id="merged again on all, without the given label"),
@@ -416,6 +417,7 @@ def test_all_else_is_counted_on_all_objects(
     assert part.findings()["objects"] == 600
 
 
+@pytest.mark.slow
 def test_contributions_on_a_sample_are_those_of_all_objects(secondlook: Command, tmp_path: Path) -> None:
     """Fits read a part of the sample; how much is lost without the best, the worst and a copied labeler shows alike."""
     random = np.random.default_rng(4)
@@ -744,6 +746,7 @@ def test_figures_that_are_no_shares_keep_their_bootstrap() -> None:
     assert (found.low, found.value, found.high) == (1, 1, 1)
 
 
+@pytest.mark.slow
 def test_same_votes_same_bytes(
     secondlook: Command, tmp_path: Path, known_voters: tuple[Said, Said, dict[str, Voter]]
 ) -> None:
@@ -752,6 +755,5 @@ def test_same_votes_same_bytes(
     other = task.run(options="{resamples: 200, seed: 1}").content()
     assert again == first
     same = {name for name in TABLES if other[name] == first[name]}
-    assert same - set(SCORING_TABLES) == {"confusion.csv", "label_errors.csv", "reliability.csv", "tracks.csv"}, (
-        "they have no interval"
-    )
+    without = {"confusion.csv", "label_errors.csv", "reliability.csv", "tracks.csv", "tiers.csv"}
+    assert same - set(SCORING_TABLES) == without, "they have no interval, or nobody is asked about some objects only"

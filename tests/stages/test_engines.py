@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import types
 from collections.abc import Callable, Iterator
@@ -103,7 +104,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
             yield Serving(f"http://127.0.0.1:{port}/v1", model)
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=120)
 
 
 def wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -483,9 +484,11 @@ def test_proxies_do_not_stand_before_loopback(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(("parallel", "images"), [(1, 3), (4, 12)])
 def test_requests_run_side_by_side(parallel: int, images: int) -> None:
     """As many as `parallel` are on their way at once, never more, and the answers keep the order of the images."""
+    together = threading.Barrier(parallel, timeout=60)
 
     def answer(body: Content) -> Say:
         seen = number(body)
+        together.wait()
         time.sleep(0.15 if seen % 2 == 0 else 0.05)
         return says(str(seen))
 

@@ -155,7 +155,7 @@ def label_studio(environment: Environment, tmp_path_factory: pytest.TempPathFact
         yield address
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 def _await(address: str, process: "subprocess.Popen[bytes]") -> None:
@@ -185,17 +185,19 @@ def test_a_round_trip_through_a_real_label_studio(
     nothing = secondlook("review", "import-from", "labelstudio", *back, *server)
     assert "no task is answered (nobody annotated its task)" in nothing.err
 
+    import httpx
     import label_studio_sdk
 
-    client = label_studio_sdk.LabelStudio(base_url=label_studio, api_key=KEY)
-    [project] = client.projects.list()
-    numbers = {task.data["image"]: task.id for task in client.tasks.list(project=project.id)}
-    first, second = json.loads((tmp_path / "out" / "tasks.json").read_text())
-    shown = first["predictions"][0]["result"]
-    shown[0]["value"]["rectanglelabels"] = ["stop"]
-    regions = [{**region, "id": f"new{place}"} for place, region in enumerate(shown)]  # as a browser makes them
-    client.annotations.create(id=numbers[first["data"]["image"]], result=regions)
-    client.annotations.create(id=numbers[second["data"]["image"]], result=[], was_cancelled=True)
+    with httpx.Client(timeout=60) as connection:
+        client = label_studio_sdk.LabelStudio(base_url=label_studio, api_key=KEY, httpx_client=connection)
+        [project] = client.projects.list()
+        numbers = {task.data["image"]: task.id for task in client.tasks.list(project=project.id)}
+        first, second = json.loads((tmp_path / "out" / "tasks.json").read_text())
+        shown = first["predictions"][0]["result"]
+        shown[0]["value"]["rectanglelabels"] = ["stop"]
+        regions = [{**region, "id": f"new{place}"} for place, region in enumerate(shown)]  # as a browser makes them
+        client.annotations.create(id=numbers[first["data"]["image"]], result=regions)
+        client.annotations.create(id=numbers[second["data"]["image"]], result=[], was_cancelled=True)
 
     result = secondlook("review", "import-from", "labelstudio", *back, *server)
 
@@ -244,3 +246,5 @@ def test_a_missing_sdk_is_named(
     result = secondlook("review", "export-to", *arguments)
     assert result.code == 2
     assert f"--url needs the package {package}; install it: pip install 'secondlook[exchange]'." in result.err
+    assert not (tmp_path / "out").exists()
+    assert not (made.results / "sent").exists()

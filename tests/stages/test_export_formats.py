@@ -26,19 +26,21 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from conftest import ROOT, Command, Result, box, coco, coco_image, ingest
+from hf_readback import load, objects_of
 from make_records import read_rows, write, write_decisions, write_votes
 from secondlook.config.exports import ExportFormat
 from secondlook.io import records, tabular
 from secondlook.jobs.code_digest import code_of
 from secondlook.stages.export import coco as coco_export
 from secondlook.stages.export import corrected
-from secondlook.workflow.options import CommandOptions
+from secondlook.workflow.exports import Exports
 from secondlook.workflow.run import Run
 
 CLASSES = ["stop", "yield, or give way", 'say "no"', "停\nhere"]
 FILES = {"coco": "annotations.json", "parquet": "objects.parquet"}
-FOLDERS = ("cvat", "labelstudio", "yolo", "voc", "fiftyone")
+FOLDERS = ("cvat", "labelstudio", "yolo", "voc", "fiftyone", "hf_dataset")
 FORMATS = (*FILES, *FOLDERS)
+INGESTED = tuple(kind for kind in FORMATS if kind != "hf_dataset")  # `datasets` reads that one back
 OF_VOTES = ("votes_json", "votes_txt")  # no shapes, so nothing to read back
 WITHOUT_LABEL = {"coco": "unlabelled", "cvat": "unlabelled", "voc": "unlabelled", "yolo": "left out"}
 POLYGON = [[5.25, 6, 15, 6.5, 15, 18.75]]
@@ -165,7 +167,10 @@ def world(secondlook: Command, tmp_path: Path) -> World:
 
 
 def back(world: World, kind: str, out: Path) -> dict[tuple[str, float, float, float, float], dict[str, Any]]:
-    """Ingest an export and return its rows by image name and box."""
+    """Ingest an export, or load it with `datasets`, and return its rows by image name and box."""
+    if kind == "hf_dataset":
+        items = objects_of(load(out, world.folder / "cache"))
+        return {(item["row"]["file_name"], *item["bbox"]): {**item, "given_raw": item["label"]} for item in items}
     path, images = out, world.images
     if kind == "cvat":
         path = out / "annotations.json"
@@ -232,6 +237,17 @@ def test_two_exports_are_equal_bytes(world: World, kind: str) -> None:
 
     assert first == second
     assert first
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_export_has_a_datasheet(world: World, kind: str) -> None:
+    out = world.exported(kind)
+
+    text = (out.with_suffix(".datasheet.md") if out.is_file() else out / "datasheet.md").read_text(encoding="utf-8")
+    assert "6 objects of 5 classes in 3 images" in text
+    assert "| tree |" in text
+    assert "Method: `noise\\_channel`" not in text
+    assert "Method: `noise_channel`." in text
 
 
 @pytest.mark.parametrize("queued", [False, True], ids=["all objects", "a queue"])
@@ -402,7 +418,7 @@ def test_a_killed_export_leaves_the_old_one(world: World, kind: str) -> None:
     given = ["--instances", str(world.instances), "--consensus", str(world.folder / "consensus.parquet"), *votes]
     command = ["export", "--format", kind, *given, "--out", str(world.place(kind))]
 
-    done = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, timeout=120)
 
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert contents(world.place(kind)) == old
@@ -614,7 +630,8 @@ def cvat_of(world: World, change: Any) -> tuple[dict[str, Any], str]:
     source.write_text(json.dumps(content), encoding="utf-8")
     result, out = world.export("cvat", source)
     assert result.code == 0, result.err
-    assert sorted(path.name for path in out.iterdir()) == ["annotations.json", "labels.json", "secondlook.json"]
+    names = ["annotations.json", "datasheet.md", "labels.json", "secondlook.json"]
+    assert sorted(path.name for path in out.iterdir()) == names
     found: dict[str, Any] = json.loads((out / "annotations.json").read_text(encoding="utf-8"))
     return found, result.err
 
@@ -1053,10 +1070,10 @@ def test_the_workflow_knows_every_format(tmp_path: Path, monkeypatch: pytest.Mon
     for name in ("plain", "copied"):
         wanted = [Path("results", name, "export", kind, FILES.get(kind, "")).as_posix() for kind in FORMATS]
         assert run.files.exports(name) == wanted
-    options = CommandOptions(run)
-    assert [options.export("plain", kind) for kind in ("coco", "cvat", "voc")] == [[], [], []]
+    exports = Exports(run)
+    assert [exports.copied("plain", kind) for kind in ("coco", "cvat", "voc")] == [[], [], []]
     copied = ["x.json", "--label-from", "k"]
-    assert [options.export("copied", kind) for kind in ("coco", "cvat", "voc")] == [copied, copied, []]
+    assert [exports.copied("copied", kind) for kind in ("coco", "cvat", "voc")] == [copied, copied, []]
     assert {*FORMATS, *OF_VOTES} == set(get_args(ExportFormat))
 
 
@@ -1074,7 +1091,7 @@ def test_images_in_a_zip_are_named_and_said(secondlook: Command, tmp_path: Path,
     result, out = made.export(kind)
 
     assert result.code == 0, result.err
-    assert f"the images are in {archive}; unpack it" in result.err
+    assert (f"the images are in {archive}; unpack it" in result.err) == (kind != "hf_dataset")
     assert out.is_file() or not [path for path in out.rglob("*") if path.is_symlink()]
 
 
@@ -1130,7 +1147,8 @@ class Dataset:
 def read_in(secondlook: Command, folder: Path, dataset: Mapping[str, Any], **task: Any) -> Dataset:
     """Ingest a dataset with a task file; every object is kept as it is given."""
     task_file = folder / "signs.yaml"
-    task_file.write_text(json.dumps({"unknown_labels": "keep_unlabelled", **task, "dataset": dataset}))
+    content = {"unknown_labels": "keep_unlabelled", **task, "dataset": dataset}
+    task_file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     instances, reference = folder / "instances.parquet", folder / "reference.parquet"
     arguments = ("--out", instances, "--reference", reference, "--rejects", folder / "rejects.parquet")
     result = secondlook("ingest", "--task", task_file, *arguments, "--options", "{max_reject_fraction: 1}")
@@ -1180,6 +1198,12 @@ def label_sources(kind: str, out: Path) -> dict[str, tuple[str, str]]:
         items = [item for path in (out / "Annotations").rglob("*.xml") for item in read_xml(path).iterfind("object")]
         notes = [{a.findtext("name"): a.findtext("value") for a in item.iter("attribute")} for item in items]
         found = [(note, item.findtext("name")) for note, item in zip(notes, items, strict=True)]
+    elif kind == "hf_dataset":
+        items = objects_of(load(out, out.parent / "cache"))
+        found = [
+            ({"secondlook_id": item["id"], "secondlook_label_source": item["label_source"]}, item["label"])
+            for item in items
+        ]
     else:
         table = pd.read_csv(out / "objects.csv", dtype=str) if kind == "yolo" else pd.read_parquet(out)
         table = table.rename(columns={"id": "secondlook_id", "instance_id": "secondlook_id"})
@@ -1401,7 +1425,7 @@ def test_an_image_whose_objects_were_left_out_is_no_background(secondlook: Comma
     assert sorted(path.name for path in (out / "images").iterdir()) == IMAGES
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", INGESTED)
 def test_images_without_objects_go_out_in_every_format(secondlook: Command, tmp_path: Path, kind: str) -> None:
     root = yolo_dataset(tmp_path, NAMES, LINES, IMAGES)
     dataset = read_in(secondlook, tmp_path, {"path": str(root)}, classes={"car": ["cars"], "bus": []})
@@ -1429,7 +1453,7 @@ def exported_again(dataset: Dataset, kind: str, images: Path) -> Dataset:
     return read_in(dataset.secondlook, folder, described, classes={"car": ["cars"], "bus": [], "group": []})
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "yolo"])
+@pytest.mark.parametrize("kind", [kind for kind in INGESTED if kind != "yolo"])
 def test_a_crowd_stays_one_in_every_format_that_can_say_so(secondlook: Command, tmp_path: Path, kind: str) -> None:
     annotations = [box(1, iscrowd=1, segmentation=_whole_rle()), box(2, iscrowd=0), box(3), box(4, iscrowd="1")]
     document = coco([coco_image(tmp_path, 1)], annotations, ["car"])

@@ -17,6 +17,7 @@ from secondlook.config.stages import Guarantee
 from secondlook.stats.consensus.accept import NOTHING, UNSEEN, Proposals
 from secondlook.stats.guarantee import curve as curves
 from secondlook.stats.guarantee import sentences
+from secondlook.stats.guarantee.audit import Audit
 from secondlook.stats.guarantee.betting import BETS, WEIGHTS, allowed, log_evidence, share_of_rest
 from secondlook.stats.guarantee.claims import Claim, claim_of, own_classes
 from secondlook.stats.guarantee.epochs import claim_in, freeze, reviews_since
@@ -578,7 +579,12 @@ def test_the_predicted_number_of_reviews_is_that_of_worlds(objects: int, alpha: 
         ),
         pytest.param({"level": np.array([NOTHING, NOTHING])}, "300 random reviews found 3 wrong", id="too few"),
         pytest.param({"level": np.array([NOTHING, NOTHING]), "looks": 0}, "has been reviewed", id="none"),
-        pytest.param({"unchecked": 0}, "Every label was seen by a person", id="nothing unchecked"),
+        pytest.param({"unchecked": 0}, "Every label was seen by a person or goes to one, so", id="nothing unchecked"),
+        pytest.param(
+            {"unchecked": 0, "left": 0, "level": np.array([NOTHING, NOTHING]), "audit": Audit(20, 5, 0.1, 0.4, 0.5)},
+            "the guarantee holds. What people decided is taken as right. People let 5 of 20 known wrong proposals pass",
+            id="all seen, by people who err",
+        ),
     ],
 )
 def test_sentences(changes: dict[str, object], says: str) -> None:

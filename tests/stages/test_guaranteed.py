@@ -103,6 +103,7 @@ def test_certainty_orders_what_agreement_ties() -> None:
 # --- reviewers who err -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_miss_rate_is_bounded_at_every_look() -> None:
     """In 300 audits of 60 the bound is below the true rate at any look in at most its part of delta."""
     random, rate = np.random.default_rng(0), 0.1
@@ -155,6 +156,7 @@ def guarantee_in(folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["dataset", "accepted"])
 def test_the_sample_of_the_pages_gives_a_guarantee_and_the_queue_none(
     secondlook: Command, tmp_path: Path, of: str
@@ -182,6 +184,7 @@ def test_the_sample_of_the_pages_gives_a_guarantee_and_the_queue_none(
     assert set(actions["queue"]) - {"review"} <= {"keep", "relabel"}
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_by_looking_after_every_batch(secondlook: Command, tmp_path: Path) -> None:
     """Held once, the guarantee of the dataset stands at later looks."""
     arguments, drawn = write_task(tmp_path, objects=900)
@@ -314,6 +317,7 @@ def look(
     return guarantee_in(results / "consensus")
 
 
+@pytest.mark.slow
 def test_exact_tests_frozen_scores_on_later_reviews(secondlook: Command, tmp_path: Path) -> None:
     arguments, results, labels = a_results_folder(secondlook, tmp_path, 300)
     found = guarantee_in(results / "consensus")
@@ -454,23 +458,27 @@ def test_the_labels_of_people_stand_in_a_promised_table(secondlook: Command, tmp
     assert "2 random reviews found 2 wrong" in said
 
 
+@pytest.mark.parametrize("of", ["dataset", "accepted"])
 @pytest.mark.parametrize("sample", ["random", "queue"])
-def test_when_people_saw_everything_there_is_nothing_to_guarantee(
-    secondlook: Command, tmp_path: Path, sample: str
+def test_when_people_saw_everything_the_guarantee_holds(
+    secondlook: Command, tmp_path: Path, sample: str, of: str
 ) -> None:
     truth = a_table(tmp_path, 30)
     told = told_file(tmp_path, [(item, label, sample) for item, label in truth.items()])
-    table, said = plain(secondlook, tmp_path, {}, "--reviewed", told)
-    assert "Every label was seen by a person, so there is nothing to guarantee." in said
+    table, said = plain(secondlook, tmp_path, {"of": of}, "--reviewed", told)
+    assert "Every label was seen by a person, so none can be wrong unchecked: the guarantee holds." in said
     assert "forecast" not in said
     assert "Nothing is guaranteed" not in said
     assert set(table["accepted"]) == {"true"}
     arguments, drawn = write_task(tmp_path, objects=60)
     labels = {f"o{row:04d}": CLASSES[drawn.truth[row]] for row in range(60)}
     path = reviewed_file(tmp_path, reviews(in_hash_order(60), labels, sample))
-    run(secondlook, [*arguments, "--reviewed", path])
+    run(secondlook, [*arguments, "--reviewed", path], guarantee={"of": of})
     found = guarantee_in(tmp_path)
-    assert "Every label was seen by a person" in found["sentence"]
+    assert found["sentence"].startswith("Every label was seen by a person")
+    assert found["sentence"].endswith("What people decided is taken as right."), "no level matters any more"
+    assert (found["held"], found["by_level"]) == (True, of == "dataset")
+    assert (found["unchecked"], found["most"]) == (0, 0)
     assert (found["buys"], found["needs"]) == ([], {"random": 0, "others": 0})
 
 
@@ -496,7 +504,7 @@ FAULTS: list[Any] = [
     pytest.param("{of: all}", "item,label,sample\n", "guarantee", 2, id="another guarantee"),
     pytest.param("{exact: true}", "item,label,sample\n", "`exact` needs scores frozen", 2, id="exact"),
     pytest.param("{}", "item,label,sample\ni1,a,Random\n", ":2: sample `Random` is neither", 1, id="another sample"),
-    pytest.param("{}", "item,label,sample\nx,a,random\n", ":2: `x`, `a`: no vote has this item", 1, id="no such item"),
+    pytest.param("{}", "item,label,sample\nx,a,random\n", ":2: its item `x` is not in the votes", 1, id="no such item"),
     pytest.param("{}", "item,label,sample,sample\ni1,a,random,random\n", "2 columns `sample`", 1, id="two samples"),
 ]
 

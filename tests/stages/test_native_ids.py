@@ -64,6 +64,16 @@ def test_a_rule_runs_again_when_the_checkpoint_beside_changes(original: Path) ->
     assert checkpoints.state_of(str(original)) != before
 
 
+def test_a_folder_where_an_onnx_file_is_due_has_a_state(tmp_path: Path) -> None:
+    folder = tmp_path / "mine.onnx"
+    folder.mkdir()
+    (folder / "a.txt").write_text("a")
+    before = checkpoints.state_of(str(folder))
+    (folder / "a.txt").write_text("b")
+    checkpoints.state_of.cache_clear()
+    assert "" != before != checkpoints.state_of(str(folder)), "what is wrong with it is said by `secondlook check`"
+
+
 def test_strict_ids_refuse_what_is_not_loaded_itself(secondlook: Command, original: Path, tmp_path: Path) -> None:
     for model, native_name in ((str(original), f"{original}-hf"), ("OpenGVLab/InternVL3-8B",) * 2):
         refused, out = label(secondlook, tmp_path, "votes", model=model, strict_ids=True)

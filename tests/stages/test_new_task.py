@@ -13,15 +13,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from checkouts import ROOT
-from conftest import Command, box, coco, coco_image, write_json
+from conftest import Command, box, coco, coco_image, write_image, write_json
 from hand_written import IMAGE, lay_out
 from make_datasets import DATASETS
 from secondlook.base.taxonomy import normalise
-from secondlook.config.root import load_config
 from secondlook.config.stages import IngestOptions
 from secondlook.config.task import Dataset, Task, load_task
 from secondlook.models import hub
 from secondlook.stages.ingest.draft import draft
+from secondlook.workflow.config_files import ConfigFiles
 
 SMALL = ["small_probe", "small_neighbours", "small_prototype"]
 LARGE = ["dinov2_probe", "dinov2_neighbours", "dinov2_prototype"]
@@ -281,7 +281,7 @@ def test_labelers_are_such_as_run_here(
     drafted = yaml.safe_load(secondlook("new-task", signs(tmp_path)).out)
 
     assert drafted["labelers"] == labelers
-    assert set(labelers) <= set(load_config(ROOT / "config.yaml").labelers)
+    assert set(labelers) <= set(ConfigFiles((ROOT / "config.yaml",)).checked().labelers)
 
 
 def test_images_that_are_not_there_are_counted(secondlook: Command, tmp_path: Path) -> None:
@@ -378,6 +378,38 @@ def test_nothing_to_draft_from_is_one_sentence(
     assert (result.code, result.out) == (1, "")
     assert message in result.err
     assert sum(not line.startswith("ingest: ") for line in result.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["look", "new-task", "ingest"])
+def test_folders_that_label_the_same_images_are_named_with_the_way_to_take_one(
+    secondlook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "coco128"
+    write_image(folder / "images/train2017/1.jpg")
+    for kind in ("object_detection", "instance_segmentation"):
+        label = folder / kind / "labels/train2017/1.txt"
+        label.parent.mkdir(parents=True)
+        label.write_text("0 0.5 0.5 0.2 0.2\n1 0.3 0.3 0.2 0.2\n")
+    out = ["--out", tmp_path / "out.parquet"] if command == "ingest" else []
+    result = secondlook(command, folder, *out)
+    assert result.code == 1
+    one = f"give one, {folder / 'instance_segmentation'} or {folder / 'object_detection'}, with --images {folder}."
+    assert result.err.rstrip().endswith(f"; several of its folders label the same images: {one}")
+
+    done = secondlook("new-task", folder / "object_detection", "--images", folder)
+    assert done.code == 0, done.err
+    assert "2 objects in 1 image" in done.out
+
+
+def test_names_of_one_file_that_are_no_folders_are_no_choice(secondlook: Command, tmp_path: Path) -> None:
+    write_image(tmp_path / "images/1.jpg")
+    images = [{"id": n, "file_name": f"{part}/1.jpg", "width": 64, "height": 48} for n, part in enumerate("ab")]
+    boxes = [{"id": n, "image_id": n, "category_id": 1, "bbox": [1, 1, 9, 9]} for n in range(2)]
+    path = write_json(tmp_path / "set.json", coco(images, boxes, ["car"]))
+    result = secondlook("new-task", path, "--images", tmp_path / "images")
+    assert "both lead to 1.jpg" in result.err
+    assert "label the same images" not in result.err
 
 
 @pytest.mark.parametrize("offline", [True, False], ids=["forbidden", "no answer"])

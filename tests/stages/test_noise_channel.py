@@ -69,7 +69,7 @@ def test_the_gradient_is_that_of_the_loss(seed: int, labelers: int, classes: int
     reviewed = np.eye(classes)[random.integers(0, classes, objects)]
     given = random.dirichlet(np.ones(classes), objects)
     likelihood = np.where(random.random((objects, 1)) < 0.3, reviewed, given).T
-    terms = flat, likelihood, LOST / classes * likelihood.sum(axis=0)
+    terms = flat, likelihood, LOST / classes * likelihood.sum(axis=0), 0.7
     fit = random.normal(0, 1.5, labelers + classes)
     _, gradient = _loss(fit, *terms)
     expected = approx_fprime(fit, lambda x: _loss(x, *terms)[0], 1e-6)

@@ -150,9 +150,9 @@ def things(per_class: int = 8, folds: int = FOLDS) -> list[Thing]:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Return every file beneath a folder but what is cached."""
+    """Return every file beneath a folder but what is cached, and how much of it was computed last."""
     names = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(name): (folder / name).read_bytes() for name in names if ".cache" not in name.parts}
+    return {str(name): (folder / name).read_bytes() for name in names if not any(part[0] == "." for part in name.parts)}
 
 
 def ok(result: Result) -> Result:

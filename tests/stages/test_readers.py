@@ -1173,6 +1173,33 @@ def test_a_zip_member_that_leads_out_is_refused(secondlook: Command, tmp_path: P
     assert list(done.rows) == ["stop/x.png"]
 
 
+@pytest.mark.parametrize(
+    ("options", "reasons"),
+    [
+        ([], {"1": "bad_name", "2": "bad_name"}),
+        (["--images-outside"], {"2": "missing_image"}),
+    ],
+)
+def test_names_in_an_annotation_of_a_zip_find_members_and_no_file_beside_it(
+    secondlook: Command, tmp_path: Path, options: list[str], reasons: dict[str, str]
+) -> None:
+    lay_out(tmp_path, {"x.png": IMAGE, "beside.png": IMAGE})
+    names = ("x.png", "../member.png", "../beside.png")
+    entries = [{"id": number, "file_name": name} for number, name in enumerate(names)]
+    boxes = [{"id": number, "image_id": number, "category_id": 1, "bbox": [1, 1, 9, 9]} for number in range(3)]
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as packed_files:
+        for name in names[:2]:
+            packed_files.writestr(name, (tmp_path / "x.png").read_bytes())
+        packed_files.writestr("coco.json", json.dumps(coco(entries, boxes, ["stop"])))
+
+    refused = tmp_path / "rejects.parquet"
+    outs = ("--out", tmp_path / "instances.parquet", "--rejects", refused, "--options", "{max_reject_fraction: 1}")
+    done = secondlook("ingest", tmp_path / "data.zip/coco.json", *options, *outs)
+
+    assert done.code == 0, done.err
+    assert {row["source_id"]: row["reason"] for row in read_rows(refused)} == reasons
+
+
 def test_an_export_with_names_that_lead_out_is_not_ours(secondlook: Command, tmp_path: Path) -> None:
     """The images of an export are links, which may lead anywhere; its names never do."""
     path, _ = outside_of("fiftyone", tmp_path / "x")

@@ -367,6 +367,16 @@ def test_a_guarantee_under_its_old_name_is_refused_not_dropped(secondlook: Comma
     assert "consensus.parquet: was written by an earlier version; run the consensus again." in result.err
 
 
+def test_a_guarantee_that_holds_because_all_was_seen_rests_on_no_sample(secondlook: Command, plain: Path) -> None:
+    all_seen = {"held": True, "by_level": False, "n": 0, "sentence": "Every label was seen.", "thresholds": {A: 0.9}}
+    with_metadata(plain, {**GUARANTEE, "guarantee": all_seen})
+    assert report(secondlook, plain).code == 0
+    page = Page(plain / "report" / "report.html")
+    assert 'class="guarantee held"' in page.source
+    assert "It rests on" not in page.text
+    assert f"{A} | 0.900" not in page.rows()
+
+
 @pytest.mark.parametrize("made_by", [{"stage": "consensus"}, {**GUARANTEE, "guarantee": {}, "candidates": []}])
 def test_older_files_give_no_guarantee(secondlook: Command, plain: Path, made_by: dict[str, Any]) -> None:
     with_metadata(plain, made_by)
@@ -492,7 +502,7 @@ def test_a_browser_shows_the_counts_and_runs_nothing(hostile: Path, tmp_path: Pa
     # a dialog or a script would change the title or hang the page
     page = hostile / "report" / "report.html"
     flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
-    done = subprocess.run([browser, *flags, page.as_uri()], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([browser, *flags, page.as_uri()], capture_output=True, text=True, timeout=120)
     (tmp_path / "dom.html").write_text(done.stdout, encoding="utf-8")
     dom = Page(tmp_path / "dom.html")
     assert dom.cards() == Page(page).cards()

@@ -77,6 +77,25 @@ def test_a_rare_class_weighs_more_if_it_should(
     assert (row["instance_id"], row["benefit"]) == (first, pytest.approx(benefit))
 
 
+@pytest.mark.parametrize("rarity", [0.0, 0.1, 0.5, 3.0])
+def test_the_queue_is_in_the_order_of_benefit(secondlook: Command, tmp_path: Path, rarity: float) -> None:
+    """Benefit: the probability of a wrong label, times (mean size / size) ** rarity of its class, from 0.5 to 2."""
+    random = np.random.default_rng(0)
+    label = np.repeat(["stop", "yield", "turn"], [60, 25, 5])
+    p = random.uniform(0.5, 0.99, size=90).round(3)
+    objects: Rows = [{"given": name, "label": name, "p": float(q)} for name, q in zip(label, p, strict=True)]
+    made = make_results(tmp_path, objects, images=False)
+    rows = queue_of(secondlook, made, rarity=rarity, batch_size=90, batches=1)
+
+    size = np.array([np.count_nonzero(label == name) for name in label])
+    benefit = (1 - p) * np.clip((30 / size) ** rarity, 0.5, 2.0)
+    found = {row["instance_id"]: row["benefit"] for row in rows}
+    assert [found[name] for name in made.ids] == pytest.approx(benefit, abs=1e-5)
+    assert [row["benefit"] for row in rows] == sorted(found.values(), reverse=True)
+    by_doubt = [made.ids[row] for row in np.argsort(-(1 - p), kind="stable")]
+    assert (names(rows) == by_doubt) == (rarity == 0.0), "rare classes come sooner only where they should"
+
+
 def test_the_reviewed_leave_and_those_on_which_people_differ_come_first(secondlook: Command, tmp_path: Path) -> None:
     made = make_results(tmp_path, [{"p": 0.5 + number / 100} for number in range(6)])
     said = {"o0000": [("ann", "stop")], "o0005": [("ann", "stop"), ("bob", "turn")], "o0001": [("ann", None)]}
@@ -432,7 +451,7 @@ def test_the_server_keeps_nothing_else(offered: Served, content: Any, headers: d
     ],
 )
 def test_only_pages_are_given_out(offered: Served, path: str, status: int) -> None:
-    assert requests.get(offered.address + path, timeout=10).status_code == status
+    assert requests.get(offered.address + path, timeout=120).status_code == status
 
 
 def test_a_port_in_use_is_said(secondlook: Command, offered: Served, tmp_path: Path) -> None:
@@ -454,11 +473,11 @@ STRANGERS: list[Any] = [
 @pytest.mark.parametrize("path", STRANGERS)
 def test_who_does_not_know_the_address_sees_and_decides_nothing(offered: Served, path: str) -> None:
     bare = re.findall(r"http://[\d.:]+/", offered.address)[0]
-    seen = requests.get(bare + path, timeout=10)
+    seen = requests.get(bare + path, timeout=120)
     assert (seen.status_code, "batch" in seen.text, offered.token() in seen.text) == (403, False, False)
     headers = {"X-Token": offered.token()}
     for name in (path, "decisions"):
-        sent = requests.post(bare + name, json=decision("o0000", "turn"), headers=headers, timeout=10)
+        sent = requests.post(bare + name, json=decision("o0000", "turn"), headers=headers, timeout=120)
         assert sent.status_code == 403
     assert not [*offered.decisions.glob("*/*.csv")]
 
@@ -470,7 +489,7 @@ def test_each_task_has_an_address_of_its_own(offered: Served, served: Served) ->
 
 
 def test_the_address_without_its_last_slash_leads_to_the_pages(offered: Served) -> None:
-    page = requests.get(offered.address.rstrip("/"), timeout=10)
+    page = requests.get(offered.address.rstrip("/"), timeout=120)
     assert (page.status_code, page.url) == (200, offered.address)
 
 
@@ -515,14 +534,14 @@ def test_malformed_requests_are_refused_without_a_traceback(offered: Served, req
         request_ = request_.replace(placeholder, text.encode())
     answer = offered.raw(request_)
     assert re.search(rb"^HTTP/1\.[01] (4|50[15])|Error code: (4|50[15])|^$", answer), answer
-    assert requests.get(offered.address, timeout=10).status_code == 200, "the server goes on"
+    assert requests.get(offered.address, timeout=120).status_code == 200, "the server goes on"
     assert "Traceback" not in offered.said()
     assert not [*offered.decisions.glob("*/*.csv")]
 
 
 def test_no_page_may_be_shown_inside_another(offered: Served) -> None:
     for name in ("", "batch-001.html", "nothing.html", "../stranger"):
-        headers = requests.get(offered.address + name, timeout=10).headers
+        headers = requests.get(offered.address + name, timeout=120).headers
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
         assert headers["Cache-Control"] == "no-store"
 
@@ -533,7 +552,7 @@ def test_a_silent_connection_is_closed(tmp_path: Path, monkeypatch: pytest.Monke
     with server.DeskServer(0, server.Office(tmp_path, str, None, "token")) as silent:  # no desk: nobody asks for it
         threading.Thread(target=silent.serve_forever, daemon=True).start()
         for beginning in (b"", b"GET / HTTP/1.0\r\nHost:"):
-            with socket.create_connection(("127.0.0.1", silent.server_port), timeout=10) as connection:
+            with socket.create_connection(("127.0.0.1", silent.server_port), timeout=120) as connection:
                 connection.sendall(beginning)
                 assert connection.recv(1) == b"", "else this waits for ten seconds and fails"
         silent.shutdown()

@@ -15,7 +15,7 @@ import requests
 
 from conftest import Command, fill
 from desk_server import Served, merged_bytes, post_until_saved, row_of
-from make_records import Rows, write
+from make_records import Rows, read_rows, write
 from make_results import CLASSES, Made, make_results, write_reviewed
 from secondlook.config.stages import ReviewOptions
 from secondlook.io import facts, records
@@ -210,6 +210,17 @@ def test_each_tab_of_a_person_has_its_own_objects(tmp_path: Path) -> None:
     desk.desk.state("ann", "three")
     desk.clock.now += 61 + 60  # after a restart a tab counts as heard a little later
     assert desk.ids("cy", count=12) == [*first, *second, *desk.made.ids[12:16]], "a heartbeat keeps those of its tab"
+
+
+def test_closing_a_tab_frees_all_that_it_holds_but_decisions_on_their_way(tmp_path: Path) -> None:
+    desk = opened(tmp_path, doubtful(30), **QUEUE_ONLY)
+    desk.claim("ann", count=4, tab="one")
+    desk.claim("ann", count=4, tab="one")  # ahead, while she looks at the first
+    other = desk.ids("ann", count=4, tab="two")
+    desk.desk.leave({"reviewer": "ann", "tab": "one", "unsent": desk.made.ids[1:3]})
+    assert held(desk) == [*desk.made.ids[1:3], *other]
+    desk.open()
+    assert held(desk) == [*desk.made.ids[1:3], *other], "after a kill of the server, too"
 
 
 def test_a_decision_ends_the_claim_of_whichever_tab_and_undoing_it_gives_it_back(tmp_path: Path) -> None:
@@ -442,6 +453,20 @@ def test_needs_go_down_as_random_looks_arrive(tmp_path: Path) -> None:
     assert states[-1]["guarantee"]["sentence"].startswith("Guaranteed, with a confidence of 95 %")
 
 
+@pytest.mark.parametrize("of", ["dataset", "accepted"])
+def test_when_all_is_seen_the_desk_needs_no_more_looks(tmp_path: Path, of: str) -> None:
+    made = make_results(tmp_path, [{"given": "stop"}] * 8, images=False)
+    restate(made, {"stage": "consensus", "labelers": {}, "options": {"guarantee": {"of": of}}})
+    desk = InProcess(made, tmp_path / "decisions", audit_fraction=0.0)
+    assert not desk.desk.state("")["guarantee"]["held"]
+    for part in ("random", "queue"):
+        desk.decide("ann", desk.claim("ann", part, 8))
+    state = desk.merge()
+    assert state["decided"] == state["objects"] == 8
+    assert (state["guarantee"]["held"], state["guarantee"]["needs"]) == (True, {"random": 0, "others": 0})
+    assert "the guarantee holds" in state["guarantee"]["sentence"]
+
+
 def restate(made: Made, about: dict[str, Any]) -> None:
     """Give decisions other metadata, with scores by which objects can be told apart."""
     path = made.results / "consensus" / "consensus.parquet"
@@ -551,8 +576,21 @@ def test_what_the_single_view_and_walls_are_shown(shop: Served) -> None:
     assert thumbnail["o0000"]["src"].startswith("data:image/jpeg;base64,")
     look = shop.get("look?id=o0000")
     assert (look["image"], [vote["labeler"] for vote in look["votes"]]) == ("image?id=o0000", ["bare", "sure"])
-    image = requests.get(shop.address + look["image"], timeout=10)
+    image = requests.get(shop.address + look["image"], timeout=120)
     assert (image.status_code, image.headers["Content-Type"], image.content[:2]) == (200, "image/jpeg", b"\xff\xd8")
+
+
+@pytest.mark.parametrize("status", ["not_asked", "low_mass", "unknown_class"])
+def test_why_there_is_no_vote_is_said_in_words(tmp_path: Path, status: str) -> None:
+    made = make_results(tmp_path, doubtful(3))
+    path = made.results / "label" / "sure" / "00000.parquet"
+    rows = [{**row, "label": None, "probabilities": None, "status": status} for row in read_rows(path)]
+    taxonomy, made_by = records.taxonomy_of(path), records.made_by(path)
+    records.write(path, records.to_table(rows, records.VOTE), records.VOTE, taxonomy=taxonomy, made_by=made_by)
+
+    look = InProcess(made, tmp_path / "decisions", **QUEUE_ONLY).desk.look("o0000")
+
+    assert [vote["status"] for vote in look["votes"]] == ["answered", status.replace("_", " ")]
 
 
 @pytest.mark.parametrize("spoil", [pytest.param(None, id="gone"), pytest.param(b"PAR1", id="broken")])
@@ -579,12 +617,12 @@ def test_a_missing_shard_costs_its_crops_and_votes_only(
 
 
 def test_files_of_pages_come_from_the_server_too(shop: Served) -> None:
-    page = requests.get(shop.address + "batch-001.html", timeout=10)
-    part = requests.get(shop.address + "batch-001/thumbnails-000.js", timeout=10)
+    page = requests.get(shop.address + "batch-001.html", timeout=120)
+    part = requests.get(shop.address + "batch-001/thumbnails-000.js", timeout=120)
     assert (page.status_code, part.status_code) == (200, 200)
     assert part.headers["Content-Type"].startswith("text/javascript")
     assert part.text.startswith('Parts.take("thumbnails", {')
-    app = requests.get(shop.address + "review.html", timeout=10).text
+    app = requests.get(shop.address + "review.html", timeout=120).text
     assert shop.token() in app
     assert '"name":"desk"' in app
 
@@ -601,7 +639,7 @@ BAD_QUESTIONS: list[Any] = [
 
 @pytest.mark.parametrize(("name", "status", "says"), BAD_QUESTIONS)
 def test_bad_questions_get_a_sentence(shop: Served, name: str, status: int, says: str) -> None:
-    answer = requests.get(shop.address + name, timeout=10)
+    answer = requests.get(shop.address + name, timeout=120)
     assert answer.status_code == status
     assert says in answer.text
 
@@ -620,6 +658,8 @@ BAD_POSTS: list[Any] = [
     pytest.param("claim", {"reviewer": "ann", "part": "queue", "tab": "x" * 99}, "`tab` is at most", id="a long tab"),
     pytest.param("claim", [1], "a mapping is needed", id="a list"),
     pytest.param("release", {"reviewer": "ann"}, "a list of ids", id="releases nothing"),
+    pytest.param("leave", {"unsent": []}, "`reviewer` is missing", id="nobody leaves"),
+    pytest.param("leave", {"reviewer": "ann"}, "`unsent` is a list of ids", id="leaves nothing said"),
     pytest.param("decisions", {"instance_id": "x", "reviewer": "ann"}, "x: is no object", id="an unknown object"),
     pytest.param(
         "decisions",

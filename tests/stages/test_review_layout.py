@@ -47,7 +47,6 @@ def test_nothing_moves_when_people_mark_or_the_page_says_more(
     made = pages_of(secondlook, tmp_path, [*STOPS] * 8, options={"random_fraction": 0.5})
     sized(page, (wide, 800))
     open_wall(page, made, wall)
-    page.wait_for_timeout(200)  # the other walls are listed
     before = page.evaluate(PLACES)
     assert len(before) >= 40
     press(page, "Space", "ArrowDown", "Shift+ArrowRight")
@@ -103,7 +102,6 @@ def test_few_crops_fill_the_window(
 ) -> None:
     sized(page, size)
     open_wall(page, pages_of(secondlook, tmp_path, STOPS[:count]))
-    page.wait_for_timeout(200)  # the other walls are listed
     cells = page.locator(".cell")
     assert cells.count() == count
     boxes: list[Any] = [cell.bounding_box() for cell in cells.all()]
@@ -125,7 +123,6 @@ def test_a_search_finds_all_words_in_any_order_and_moves_no_crop(
     secondlook: Command, tmp_path: Path, page: Page
 ) -> None:
     open_wall(page, pages_of(secondlook, tmp_path, MANY, classes=NAMES))
-    page.wait_for_timeout(200)
     before = page.evaluate(PLACES)
     press(page, "Space", "/")
     page.keyboard.type("g2 kind-1")

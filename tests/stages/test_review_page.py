@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page
 from test_review import Served
 from test_review_queue import make_rehearsal
 
-from browsing import HOSTILE, OBJECTS, downloaded, labels, open_page, open_page_at, pages_of
+from browsing import HOSTILE, OBJECTS, counts, downloaded, labels, open_page, open_page_at, pages_of
 from conftest import Command
 from make_records import Rows
 from make_results import make_results
@@ -117,6 +117,7 @@ def test_a_decision_decides_nothing_that_its_page_did_not_show(secondlook: Comma
     options = json.dumps({"random_fraction": 0.0, "near_duplicate_bits": None, "copy_decisions": True})
     assert secondlook("review", made.results, "--options", options).code == 0
     page.reload()
+    counts(page, "1 of 1")
     assert page.inner_text("#also p") == "also decides 1 near-duplicate or object of its track"
     assert [row["also"] for row in downloaded(page)] == [""]
     page.keyboard.press("2")
@@ -227,7 +228,7 @@ def test_the_server_saves_each_decision_while_the_page_is_open(tmp_path: Path, p
         page.keyboard.press("2")
         page.keyboard.press("u")
         page.keyboard.press("u")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while len(rows := list(csv.DictReader(kept.open(encoding="utf-8")))) < 4 and time.monotonic() < deadline:
             time.sleep(0.05)
         assert [row["note"] for row in rows] == ["", "", "undone", "undone"]
@@ -294,24 +295,23 @@ def test_a_decision_without_a_name_is_not_taken_and_the_field_says_so(
 
 def test_a_row_says_in_which_view_and_how_long(secondlook: Command, tmp_path: Path, page: Page) -> None:
     open_page(page, pages_of(secondlook, tmp_path, OBJECTS))
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(2000)
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
     rows = downloaded(page)
     assert {row["view"] for row in rows} == {"single"}
     second, first = sorted(float(row["seconds"]) for row in rows)
-    assert first >= 0.3 > second, "from when it was shown"
+    assert first >= 2 > second, "from when it was shown"
 
 
-def drawn(page: Page, canvas: str) -> list[int]:
-    """Return how many different colours a canvas shows, and its size in device pixels."""
-    found: list[int] = page.evaluate(
+def until_drawn(page: Page, canvas: str) -> None:
+    """Wait until a canvas shows more than 100 colours, as an image of noise does that is enlarged smoothly."""
+    page.wait_for_function(
         """(id) => { const canvas = document.getElementById(id), pixels = new Set(new Uint32Array(
         canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.buffer));
-        return [pixels.size, canvas.width, canvas.clientWidth]; }""",
-        canvas,
+        return pixels.size > 100; }""",
+        arg=canvas,
     )
-    return found
 
 
 def test_the_object_is_drawn_from_its_image_with_adjustable_context(tmp_path: Path, page: Page) -> None:
@@ -319,10 +319,8 @@ def test_the_object_is_drawn_from_its_image_with_adjustable_context(tmp_path: Pa
     try:  # from the server, because a canvas with an image from disk may not be read
         open_page_at(page, served.address + "batch-001.html")
         page.wait_for_selector(".vote")
-        page.wait_for_timeout(300)
-        near = drawn(page, "crop")
-        assert near[0] > 100, "an image of noise, enlarged smoothly"
-        assert drawn(page, "whole")[0] > 100
+        for canvas in ("crop", "whole"):
+            until_drawn(page, canvas)
         before = page.input_value("#context")
         for _ in range(4):
             page.keyboard.press("]")
@@ -333,7 +331,7 @@ def test_the_object_is_drawn_from_its_image_with_adjustable_context(tmp_path: Pa
         page.mouse.down()
         page.mouse.move(340, 320)
         page.mouse.up()
-        assert drawn(page, "crop")[0] > 100
+        until_drawn(page, "crop")
     finally:
         served.process.kill()
         served.process.communicate()

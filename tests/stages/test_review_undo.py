@@ -5,7 +5,7 @@ from pathlib import Path
 from playwright.sync_api import Page
 from test_review_wall import HALF, MIXED, STOPS, asked, marks, open_wall, press, shown
 
-from browsing import labels, open_page, pages_of
+from browsing import counts, labels, open_page, pages_of
 from conftest import Command
 
 pytest_plugins = ["browsing"]
@@ -94,6 +94,7 @@ def test_a_screen_is_undone_after_a_reload(secondlook: Command, tmp_path: Path, 
     asked(page, "No object is left for a wall of this kind.")
     open_page(page, made)
     page.reload()
+    counts(page, "12 of 12")
     press(page, "u")
     wall_shows(page, order)
     assert marks(page) == ["✗ turn"]

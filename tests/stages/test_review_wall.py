@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from browsing import HOSTILE, downloaded, labels, open_page, pages_of
+from browsing import HOSTILE, downloaded, labels, open_page, pages_of, whole
 from conftest import Command
 from make_records import Rows
 from make_results import Made
@@ -23,7 +23,7 @@ def open_wall(page: Page, made: Made, wall: str = "wall", name: str = "batch-001
     """Open a wall of a page as `ann`."""
     open_page(page, made, name)
     page.evaluate("(hash) => { location.hash = hash; }", wall)
-    page.wait_for_selector(".cell")
+    whole(page)
 
 
 def shown(page: Page) -> list[str]:
@@ -167,7 +167,6 @@ def test_another_class_replaces_the_last_one_on_all_that_got_it(
 
 def test_marks_stay_when_people_look_elsewhere(secondlook: Command, tmp_path: Path, page: Page) -> None:
     open_wall(page, pages_of(secondlook, tmp_path, [*STOPS] * 5))
-    page.wait_for_timeout(300)
     count = len(shown(page))
     press(page, "Space", "2", "End", "Space")
     page.fill("#size", "320")

@@ -1,5 +1,6 @@
 """Round trips: a dataset in any format, through every export, comes back with all that the table of formats says."""
 
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ import pytest
 
 from conftest import Command
 from hand_written import IMAGE, lay_out, voc_file, voc_object
+from hf_readback import load, objects_of
 from make_datasets import CLASSES, DATASETS, write_task
 from make_records import read_rows, write_decisions
 from secondlook.base.taxonomy import Taxonomy
@@ -102,8 +104,47 @@ def export(secondlook: Command, made: Read, kind: str, *arguments: object) -> tu
     return out, result.err
 
 
+def loaded(made: Read, out: Path) -> Read:
+    """Read a Hugging Face dataset with `datasets`."""
+    splits = load(out, made.folder / "cache")
+    rows = {Path(row["file_name"]).name: row for dataset in splits.values() for row in dataset}
+    names = next(iter(splits.values())).features["objects"]["category"].feature.names
+    kinds: dict[str, str] = {}
+    objects = {}
+    for item in objects_of(splits):
+        own = json.loads(item["attributes"] or "{}")
+        kinds |= {name: kind for name, value in own.items() if (kind := kind_of(value)) is not None}
+        row = {"image_path": item["row"]["file_name"], **dict(zip("xywh", item["bbox"], strict=True))}
+        size = [item["row"]["height"], item["row"]["width"]]
+        mask = item.get("mask") and {"size": size, "counts": item["mask"]}
+        about = {"given": TAXONOMY.resolve(item["label"]), "source_id": item["source_id"], "segmentation": mask}
+        objects[key_of(row)] = {**row, **about, "attributes": {name: text_of(value) for name, value in own.items()}}
+    images = {
+        name: (place, {"source_id": row["image_id"], "tags": row["tags"]})
+        for place, (name, row) in enumerate(rows.items())
+    }
+    background = {name for name, row in rows.items() if not row["objects"]["id"]}
+    return Read(
+        made.folder, objects, images, background, Facts(categories=tuple(enumerate(names)), attribute_kinds=kinds)
+    )
+
+
+def kind_of(value: Any) -> str | None:
+    """Return what an attribute is, None for text."""
+    if isinstance(value, list | dict):
+        return "json"
+    return None if isinstance(value, str) or value is None else type(value).__name__
+
+
+def text_of(value: Any) -> str:
+    """Return an attribute as the records have it."""
+    return json.dumps(value, ensure_ascii=False) if kind_of(value) == "json" else str(value)
+
+
 def back(secondlook: Command, made: Read, kind: str, out: Path) -> Read:
-    """Ingest an export."""
+    """Ingest an export, or load it with `datasets`."""
+    if kind == "hf_dataset":
+        return loaded(made, out)
     path = {"cvat": out / "annotations.json", "voc": out / "Annotations"}.get(kind, out)
     if kind == "labelstudio":
         path = accepted(out / "tasks.json")

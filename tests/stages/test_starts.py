@@ -124,6 +124,7 @@ def test_a_command_imports_only_what_it_needs(
     assert imported(*command(secondlook, folder)).isdisjoint(absent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["torchvision", "timm", "open_clip"])
 def test_a_library_that_loads_without_the_compiler_still_finds_it(library: str) -> None:
     code = f"""

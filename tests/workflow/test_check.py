@@ -300,6 +300,10 @@ TROUBLES = [
         "weights", "a.onnx: is no ONNX file", id="onnx",
     ),
     pytest.param(
+        lambda: encoder(kind="onnx", model=broken_weights("f.onnx", a__txt=""), mean=[0, 0, 0], std=[1, 1, 1]),
+        "weights", "f.onnx: is a folder, where an ONNX file is due", id="a folder for onnx",
+    ),
+    pytest.param(
         lambda: classifier(weights=broken_weights(".", a__pth="weights") + "/a.pth"),
         "weights", "a.pth: a.pth is no checkpoint of PyTorch", id="classifier file",
     ),
@@ -410,6 +414,22 @@ def test_a_disk_that_will_be_full_is_seen_before(secondlook: Command, small_disk
     assert "MB will be written and 0.0 MB are free; make room there" in found["troubles"][0]["message"]
     fill(small_disk)
     assert checked(secondlook)[0] == 1
+
+
+def test_exports_that_hold_the_images_need_room(
+    secondlook: Command, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = checks.disk.shutil.disk_usage(project)
+    monkeypatch.setattr(checks.disk.shutil, "disk_usage", lambda _: usage._replace(free=20_000_000))
+    assert checked(secondlook)[0] == 0
+    with (project / "data/images/more.jpg").open("wb") as file:
+        file.truncate(30_000_000)
+    assert checked(secondlook)[0] == 0, "other exports do not copy them"
+    config_file(export={"formats": ["coco", "hf_dataset"]})
+    [message] = [message for kind, message in said(checked(secondlook)[1]["troubles"]) if kind == "disk"]
+    assert "about 40." in message
+    (project / "results/signs/export/hf_dataset").mkdir(parents=True)
+    assert checked(secondlook)[0] == 0, "it is there already"
 
 
 def test_a_million_objects_need_room(secondlook: Command, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

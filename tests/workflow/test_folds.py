@@ -17,7 +17,7 @@ from checkouts import copy_checkout, copy_of_run, run
 from conftest import ROOT, Command, box, coco, write_json
 from make_records import COLOURS, drawn, read_rows
 from secondlook.workflow.graph import jobs_of
-from secondlook.workflow.plan import load_run
+from secondlook.workflow.run import Run
 
 CLASSES = list(COLOURS)
 FOLDS = 2
@@ -181,7 +181,7 @@ def lessons(folder: Path) -> dict[str, dict[str, Any]]:
 @pytest.mark.slow
 def test_a_run_out_of_fold_ends_in_all_its_files(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(done)
-    files = load_run(Path("config.yaml")).files
+    files = Run.load(Path("config.yaml")).files
     assert [path for path in files.final("signs") if not Path(path).is_file()] == []
     assert json.loads(Path("results/signs/summary.json").read_text())["objects"] == 24
     fold_of = {name: row["fold"] for name, row in lessons(done).items()}

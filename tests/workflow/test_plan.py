@@ -8,7 +8,9 @@ import pytest
 
 from checkouts import copy_checkout, run
 from conftest import ROOT, Command, box, coco, coco_image, ingest, write_json
+from make_records import write
 from secondlook.base.errors import UsageError
+from secondlook.io import records
 from secondlook.workflow import plan as planning
 from secondlook.workflow.graph import Job, jobs_of
 
@@ -116,6 +118,29 @@ def test_the_plan_counts_what_is_left_of_a_run(
     (checkout / "results/demo_signs/ingest/instances.parquet").unlink()
     again = secondlook("plan", "demo", *mini)
     assert re.search(r"^  ingest .*[\d.]+\*", again.out, flags=re.MULTILINE), "as long as it took before"
+
+
+def test_a_tier_of_no_object_takes_no_time_and_is_in_the_sum(
+    secondlook: Command, monkeypatch: pytest.MonkeyPatch, checkout: Path
+) -> None:
+    """Also where nothing is known of its network; others whose minutes are unknown are named beside their rule."""
+    monkeypatch.chdir(checkout)
+    where = {"below": 0.98, "of": ["demo_neighbours", "demo_prototype"], "disagree": None}
+    rule = {"where": where, "at_most": 0.3, "random": 0.02}
+    (checkout / "cascade.yaml").write_text(json.dumps({"labelers": {"demo_vlm": {"ask": rule}}}))
+    rows = [{"instance_id": f"o{place}", "asked": False, "drawn": False, "confidence": 0.5} for place in range(38)]
+    told = {"options": rule, "counts": {"asked": 0, "objects": 38}}
+    path = checkout / "results/demo_signs/label/asked/demo_vlm.parquet"
+    write(path, records.to_table(rows, records.ASKED), records.ASKED, ["stop", "yield"], told)
+
+    said = secondlook("plan", "demo", "--config", "cascade.yaml")
+
+    assert said.code == 0, said.err
+    assert "demo_vlm is asked about 0.0 % of the objects" in said.out
+    assert re.search(r"^  label +demo_vlm +1 +0 +- +0\.00 ", said.out, flags=re.MULTILINE), said.out
+    assert re.search(r"^  label +demo_classifier +1 +1000 +- +\? ", said.out, flags=re.MULTILINE), said.out
+    unknown = next(line for line in said.out.splitlines() if "not in the sum" in line)
+    assert ", label (demo_classifier), " in unknown
 
 
 def test_jobs_say_what_they_ask_for(monkeypatch: pytest.MonkeyPatch, checkout: Path) -> None:

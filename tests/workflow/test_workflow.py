@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,40 @@ def test_a_bad_config_stops_snakemake_with_the_key_and_its_neighbour(checkout: P
     refused = run(["snakemake", "-n", "--config", "shard=3"], checkout)
     assert refused.returncode != 0
     assert "unknown key `shard`; did you mean `shards`?" in refused.stdout + refused.stderr
+
+
+NO_RECIPES = {"retrieve": {"recipes": []}}
+NO_PAPER = {"paper": "none.yaml"}
+ABLATED = "config: `retrieve.ablated`: `small_a3r` is not a recipe with an `ablation` (recipes: none)."
+MISTAKES = [
+    pytest.param("retrieve", NO_RECIPES, "config: `retrieve.recipes` is empty; list files of", id="of the target"),
+    pytest.param("retrieve_ablation", NO_RECIPES, ABLATED, id="of a rule below the target"),
+    pytest.param("results/retrieve/ablation/scores.csv", NO_RECIPES, ABLATED, id="of a rule for a file"),
+    pytest.param("results/retrieve/small_baseline/complete/doubts.csv", {}, "has no section `complete`.", id="options"),
+    pytest.param("scenes", {"scenes": {"network": "none.yaml"}}, "none.yaml: there is no such file;", id="scenes"),
+    pytest.param("pilot", {"pilot": {"tasks": ["none"]}}, "`pilot.tasks`: `none` is no task of this run", id="pilot"),
+    pytest.param("paper", NO_PAPER, "none.yaml: there is no such file; it must list", id="paper"),
+    pytest.param("pilot_paper", NO_PAPER, "none.yaml: there is no such file; it must list", id="pilot of the paper"),
+    pytest.param("demo", {"shards": "x"}, "mine.yaml:1: `shards`", id="of the config itself"),
+]
+
+
+@pytest.mark.parametrize(("target", "config", "sentence"), MISTAKES)
+def test_mistakes_that_rules_find_are_their_sentence_alone(
+    checkout: Path, target: str, config: dict[str, Any], sentence: str
+) -> None:
+    (checkout / "mine.yaml").write_text(json.dumps(config), encoding="utf-8")
+    refused = run(["snakemake", "-n", target, "--configfile", "mine.yaml"], checkout)
+    said = refused.stdout + refused.stderr
+    assert (refused.returncode, sentence in said) == (1, True), said
+    assert not re.search(r"Error|Exception|Traceback|common\.smk", said), said
+
+
+def test_a_mistake_that_a_rule_finds_ends_the_plan_with_its_sentence(checkout: Path) -> None:
+    (checkout / "mine.yaml").write_text(json.dumps(NO_RECIPES), encoding="utf-8")
+    refused = run(["secondlook", "plan", "retrieve", "--config", "mine.yaml"], checkout)
+    sentence = "secondlook: config: `retrieve.recipes` is empty; list files of workflow/retrieve.\n"
+    assert (refused.returncode, refused.stderr) == (2, sentence)
 
 
 def test_jobs_with_a_gpu_ask_for_its_kind_and_the_others_do_not(checkout: Path) -> None:

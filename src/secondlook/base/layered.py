@@ -46,9 +46,15 @@ class Document:
 
 def read(path: Path) -> Document:
     """Read a file with the files that it extends; it overrides them, key by key and level by level."""
-    content, places = load(path)
-    own = Document(content, places)
-    return laid_over(*below(own, path), own.without(EXTENDS))
+    return stacked([(Document(*load(path)), path)])
+
+
+def stacked(files: Sequence[tuple[Document, Path]]) -> Document:
+    """Return the settings of files laid over each other, the lowest first, and over all files that they extend."""
+    found: dict[Path, Document] = {}
+    for document, path in files:
+        _read_extended(document, [path], found)
+    return laid_over(*found.values(), *(document.without(EXTENDS) for document, _ in files))
 
 
 def below(document: Document, path: Path) -> list[Document]:

@@ -4,8 +4,10 @@ On a terminal a loop shows one line that it rewrites. In a log it writes a line 
 `label: shard 00012 (3 of 10): 1,240 of 5,000 objects, 41/s, 1 min 32 s left`; a loop that ends earlier writes none.
 """
 
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from time import monotonic
@@ -19,11 +21,25 @@ _SECONDS_BETWEEN_VIEWS = 0.2  # on a terminal
 _CLEAR = "\r\x1b[K"
 _COMMAND: ContextVar[str] = ContextVar("command", default="")
 _SHARD: ContextVar[str] = ContextVar("shard", default="")
+_LOGGED: ContextVar[bool] = ContextVar("logged", default=False)
 
 
 def say(message: str) -> None:
     """Print one plain line to standard error, where logs and progress go."""
+    if _LOGGED.get():
+        logging.getLogger("secondlook").info(message)
+        return
     print(f"{_CLEAR if sys.stderr.isatty() else ''}{message}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+@contextmanager
+def to_logger() -> Iterator[None]:
+    """Hand what is said to the logger `secondlook` meanwhile, and show no progress: for callers in Python."""
+    before = _LOGGED.set(True)
+    try:
+        yield
+    finally:
+        _LOGGED.reset(before)
 
 
 def begin(command: str) -> None:
@@ -47,6 +63,9 @@ def track(items: Iterable[Item], *, total: int, what: str, size: Callable[[Item]
 
     `what` names what is counted, in the plural; `size` says how many of them an item holds, for batches of objects.
     """
+    if _LOGGED.get():
+        yield from items
+        return
     live = sys.stderr.isatty()
     start = last = monotonic()
     interval = _SECONDS_BETWEEN_VIEWS if live else SECONDS_BETWEEN_LINES

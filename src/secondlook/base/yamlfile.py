@@ -15,6 +15,7 @@ from secondlook.base.errors import UsageError
 
 KeyPath = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
+_OF_NO_MAPPING = {"dict_type", "mapping_type", "model_type", "model_attributes_type"}
 MOST_REPEATED = 10_000  # values that aliases may add to those that a file writes out
 _DEEPEST = 100  # levels of nesting
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # that of libyaml takes a tenth of the time
@@ -225,9 +226,22 @@ def _complaint(model: type[BaseModel], detail: ErrorDetails, source: str, places
     if detail["type"] == "missing":
         absent = ".".join(str(part) for part in ((*keys, loc[-1]) if places else loc))
         return f"{where}: `{absent}` is missing."
-    message = detail["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(detail["input"], dict | list) else f" (given: {detail['input']!r})"
+    message, value = detail["msg"].removeprefix("Value error, "), detail["input"]
+    if detail["type"] in _OF_NO_MAPPING:
+        message = "must be a mapping such as `{key: value}`"
+    elif detail["type"] == "union_tag_not_found":
+        return f"{where}: `{key}.{_tag(detail)}` is missing."
+    elif detail["type"] == "union_tag_invalid":
+        key, value = f"{key}.{_tag(detail)}", detail["ctx"]["tag"]
+        message = f"must be one of {detail['ctx']['expected_tags']}"
+        where = str(places.get((*keys, _tag(detail)), where))
+    given = "" if isinstance(value, dict | list) else f" (given: {value!r})"
     return f"{where}: `{key}`: {message}{given}." if key else f"{where}: {message}."
+
+
+def _tag(detail: ErrorDetails) -> str:
+    """Return the key whose value tells the kinds of an entry apart."""
+    return str(detail["ctx"]["discriminator"]).strip("'")
 
 
 def _known_keys(loc: KeyPath, places: Mapping[KeyPath, Place]) -> KeyPath:

@@ -17,7 +17,7 @@ class Format:
 
     `copies`: for a dataset from a COCO file it is a copy of that file. `image_prefix`: the prefix of the names of
     images can be set. `votes`: it holds the votes, without the shapes of objects. `columns`: it holds every column of
-    an object. What the others hold is in `config/holds.py`.
+    an object. `images`: it holds the images themselves, and figures. What the others hold is in `config/holds.py`.
     """
 
     unlabelled: str
@@ -26,6 +26,7 @@ class Format:
     image_prefix: bool = False
     votes: bool = False
     columns: bool = False
+    images: bool = False
 
 
 EXPORT_FORMATS: Mapping[str, Format] = {
@@ -36,6 +37,7 @@ EXPORT_FORMATS: Mapping[str, Format] = {
     "voc": Format(_AS_UNLABELLED),
     "fiftyone": Format(_WITHOUT),
     "parquet": Format(_WITHOUT, file="objects.parquet", columns=True),
+    "hf_dataset": Format(_WITHOUT, images=True),
     "votes_json": Format(_WITHOUT, votes=True),
     "votes_txt": Format(_WITHOUT, votes=True),
 }

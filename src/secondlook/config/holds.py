@@ -20,7 +20,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Cell:
-    """Whether a format holds a kind so that `ingest` reads it back.
+    """Whether a format holds a kind so that `ingest` reads it back; of `hf_dataset`, so that `datasets` does.
 
     `yes`: all of it; `partly`: the part in the note; `beside`: in another place, where `ingest` does not look; `no`: it
     is lost. `instead` says what becomes of what is not held.
@@ -129,4 +129,9 @@ HOLDS: Mapping[str, Mapping[str, Cell]] = {
         categories=_NO,
     ),
     "parquet": _cells(),
+    "hf_dataset": _cells(
+        pose=_NO,
+        class_numbers=Cell("no", instead="numbered from 0"),
+        categories=_NO,
+    ),
 }

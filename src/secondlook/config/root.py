@@ -1,7 +1,6 @@
 """`config.yaml`: every key, its default and its check. The comments in `config.yaml` are the manual."""
 
 import json
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, model_validator
@@ -12,7 +11,9 @@ from secondlook.base.errors import UsageError
 from secondlook.base.resources import GpuName
 from secondlook.base.types import Name, ShippedFile
 from secondlook.base.yamlfile import Strict
+from secondlook.config.asking import require_askable
 from secondlook.config.labelers import LabelerOptions
+from secondlook.config.labelers.base import ASKED
 from secondlook.config.models import ClassifierOptions, EncoderOptions, VlmTrainingOptions
 from secondlook.config.pilot import PilotOptions
 from secondlook.config.retrieve import RetrieveOptions
@@ -35,6 +36,8 @@ from secondlook.config.video import VideoOptions
 def _no_method(name: str) -> str:
     if name in {"given", "majority", "consensus"}:
         raise ValueError("is a row of every table already; give the labeler another name")
+    if name == ASKED:
+        raise ValueError("is the folder of the lists of asked objects; give the labeler another name")
     return name
 
 
@@ -131,6 +134,7 @@ class Config(Strict):
             if (needed := labeler.refers_to) is not None:
                 entries = getattr(self, needed.section)
                 _require(needed.name, entries, ("labelers", name, needed.key), needed.section)
+        require_askable(self.labelers)
         learned = {name for name, labeler in self.labelers.items() if labeler.learns_from == "training"}
         for section, names in (("vlms", set(self.vlms)), ("labelers", learned)):  # one folder under `train` each
             for name in sorted(names & (self.classifiers.keys() if section == "vlms" else _trained(self))):
@@ -146,19 +150,17 @@ def _trained(config: Config) -> set[str]:
     return {*config.classifiers, *config.vlms}
 
 
-def load_config(path: Path) -> Config:
-    """Read and check a config file with the files that it extends."""
-    return check_config(layered.read(path), str(path))
-
-
 def check_config(document: layered.Document, source: str) -> Config:
     """Check a config; errors name the place of each bad key, or else `source`."""
     return yamlfile.validate(Config, document.content, source=source, places=document.places)
 
 
 def as_options(model: BaseModel) -> str:
-    """Return settings as the JSON that `--options` takes; it is in `params`, so a change reruns its rule."""
-    return json.dumps(model.model_dump(exclude={"resources"}), sort_keys=True)
+    """Return settings as the JSON that `--options` takes; it is in `params`, so a change reruns its rule.
+
+    Left out is what changes no result: what a job requests, and which objects a labeler is asked about.
+    """
+    return json.dumps(model.model_dump(exclude={"resources", "ask"}), sort_keys=True)
 
 
 def parse_options(

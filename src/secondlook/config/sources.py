@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from secondlook.base.yamlfile import Strict
+from secondlook.config.datasheet import NOT_STATED
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 SECRET_PARAMETER = re.compile(
@@ -40,6 +41,8 @@ class Place(Strict):
     """Checksum that the downloaded file must have."""
     unpack: bool = False
     """Unpack the archive into a folder with its name."""
+    licence: str = NOT_STATED
+    """Licence of what is downloaded, for the datasheet of exports."""
 
     def file_name(self, name: str) -> str:
         """Return the name of the file that entry `name` downloads."""

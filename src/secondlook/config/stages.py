@@ -11,6 +11,8 @@ from secondlook.base.yamlfile import Strict
 from secondlook.config.exports import ExportFormat
 from secondlook.config.sources import FetchPlace, UnpackLimits
 
+MethodName = Literal["auto", "majority", "dawid_skene", "one_coin", "noise_channel"]
+
 
 class DemoScenes(Strict):
     """How much the demo draws, and how many of its labels are wrong."""
@@ -148,7 +150,7 @@ class ConsensusOptions(Strict):
 
     removed: ClassVar[Mapping[str, str]] = {"pool_exponent": "the pools are one method now, `noise_channel`"}
 
-    method: Literal["auto", "majority", "dawid_skene", "one_coin", "noise_channel"] = "auto"
+    method: MethodName = "auto"
     """Method that merges the votes; `auto` chooses one by votes and reviews (docs/consensus.md)."""
     accept: Fraction = 0.9
     """Minimum posterior of an accepted label while nothing can be guaranteed; higher sends more to people."""

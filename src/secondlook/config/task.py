@@ -12,6 +12,7 @@ from secondlook.base.shipped import found
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.base.types import Fraction
 from secondlook.base.yamlfile import Strict
+from secondlook.config.datasheet import NOT_STATED
 
 TASK_FOLDERS = (Path("tasks"), Path("workflow/tasks"))  # of a project, and of a checkout
 Format = Literal[
@@ -80,6 +81,9 @@ class Dataset(Strict):
     """A sentence that says how to get the data, for data that cannot be downloaded automatically."""
     objects: int | None = Field(None, ge=1)
     """Number of objects, as published or guessed: `plan`, `check` and `snakemake -n` use it until the data is there."""
+    licence: str = NOT_STATED
+    """Licence, for the manifest of reference crops and the datasheet of exports, which falls back on that of the entry
+    under `fetch.sources` that brings the dataset."""
 
     @field_validator("group_by")
     @classmethod
@@ -100,8 +104,6 @@ class ReferenceSource(Dataset):
     task's."""
     paper: dict[str, list[str]] = {}
     """Labels that the published runs took for a class by mistake; used only with `scoring: paper`."""
-    licence: str = "not stated"
-    """Licence, for the manifest of the reference crops."""
 
 
 class Exclusion(Strict):

@@ -18,6 +18,8 @@ class Table(StrEnum):
     RELIABILITY = "reliability.csv"
     LABEL_ERRORS = "label_errors.csv"
     TRACKS = "tracks.csv"
+    FRONTIER = "frontier.csv"
+    TIERS = "tiers.csv"
     FINDINGS = "findings.json"
     SCORING = "scoring.csv"
     SCORING_DIFFERENCES = "scoring_differences.csv"
@@ -30,6 +32,7 @@ TABLES = tuple(Table)
 SCORING_TABLES = tuple(table for table in Table if table.startswith("scoring"))
 SPLIT_AT_ONCE = 100  # shards that one job of `split` writes
 EXPORT_ABOUT = "secondlook.json"  # in an exported folder; says what made it
+DATASHEET = "datasheet.md"  # of an export: in its folder, or beside its file with the name of that before it
 EXPORT_RECORD = "export"  # what the rows of an exported table are called
 REHEARSAL = "rehearsal-"  # before the name of a format: exports of a rehearsal
 CLASSIFIER_FILES = (

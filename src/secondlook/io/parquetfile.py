@@ -83,10 +83,16 @@ def write_open_in_order(
 @contextmanager
 def writer(path: Path, schema: pa.Schema) -> Iterator[Any]:
     """Yield a `pq.ParquetWriter` of a file that grows; the file appears when the block ends well."""
-    with files.atomic_path(path) as temporary:
-        with pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as opened:
-            yield opened
-        _seal(temporary)
+    with files.atomic_path(path) as temporary, open_writer(temporary, schema) as opened:
+        yield opened
+
+
+@contextmanager
+def open_writer(path: Path, schema: pa.Schema) -> Iterator[Any]:
+    """Yield a `pq.ParquetWriter` as `writer` does, of a file at a path that is already temporary."""
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as opened:
+        yield opened
+    _seal(path)
 
 
 def write_frame(path: Path, frame: "pd.DataFrame") -> None:

@@ -68,6 +68,32 @@ def decisions_on(instance_ids: pa.Array, consensus: Path, columns: Sequence[str]
     return table.select(list(columns)).take(row)
 
 
+def counts(objects: pa.Table) -> dict[str, int]:
+    """Return the figures of a dataset from its objects: columns `given`, `truth`, `action`, `label` (the final one).
+
+    A missing label is wrong where the truth is known. What is sent to review is wrong neither before nor after it.
+    """
+    truth = objects["truth"].cast(pa.string())
+    known = pc.is_valid(truth)
+    accepted = pc.is_in(objects["action"], value_set=_texts(*records.ACCEPTED))
+    before, after = (
+        pc.fill_null(pc.not_equal(objects[name].cast(pa.string()), truth), True) for name in ("given", "label")
+    )
+    return {
+        "objects": len(objects),
+        "with_truth": _true(known),
+        "wrong_before": _true(pc.and_(known, before)),
+        "wrong_after": _true(pc.and_(pc.and_(known, accepted), after)),
+        "accepted_with_truth": _true(pc.and_(known, accepted)),
+        "sent_to_review": _true(pc.equal(objects["action"], "review")),
+        "relabelled": _true(pc.equal(objects["action"], "relabel")),
+    }
+
+
+def _true(column: pa.ChunkedArray) -> int:
+    return int(pc.sum(column).as_py() or 0)
+
+
 def guarantee_of(consensus: Path) -> Mapping[str, Any]:
     """Return what the metadata of decisions say of the guarantee; raises DataError for a file of an older version."""
     made_by = records.made_by(consensus)
@@ -75,6 +101,14 @@ def guarantee_of(consensus: Path) -> Mapping[str, Any]:
         raise DataError(f"{consensus}: was written by an earlier version; run the consensus again.")
     guarantee: Mapping[str, Any] = made_by.get("guarantee", {})
     return guarantee
+
+
+def set_the_levels(guarantee: Mapping[str, Any]) -> bool:
+    """Whether `guarantee`, as in `guarantee_of`, set the levels from which labels are accepted.
+
+    It holds without them where people saw every label. An earlier version did not tell these apart.
+    """
+    return bool(guarantee.get("by_level", guarantee.get("held")))
 
 
 def whole(

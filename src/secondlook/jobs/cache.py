@@ -23,6 +23,7 @@ from secondlook.jobs.code_digest import code_of
 # these change where, how fast or how strictly something is computed, not what
 PACE = frozenset({"batch_size", "device", "reference_pt", "resources", "strict_ids"})
 LIMITS = frozenset({"max_reject_fraction", "max_failed_fraction"})
+CHOICE = frozenset({"ask"})  # which objects a labeler sees changes none of its votes
 
 
 def key_of(made_by: Mapping[str, Any], *inputs: Path, code: str) -> str:
@@ -91,7 +92,7 @@ def restore(outputs: Sequence[Path], key: str, about: About | None = None) -> bo
     `about` is the metadata that rows get now: the wordings of classes may have changed. A damaged file counts as
     missing: both names of a file share its bytes, and so any damage.
     """
-    cached = [_cached(path, key) for path in outputs]
+    cached = [place(path, key) for path in outputs]
     if not all(path.exists() for path in cached):
         return False
     if not all(parquetfile.is_whole(path) for path in cached if ".parquet." in path.name):
@@ -109,20 +110,27 @@ def restore(outputs: Sequence[Path], key: str, about: About | None = None) -> bo
 def store(outputs: Sequence[Path], key: str) -> None:
     """Cache `outputs`, files or folders that have just been written, under `key`, and remove what was cached before."""
     for output in outputs:
-        cached = _cached(output, key)
+        cached = place(output, key)
         try:
             cached.parent.mkdir(exist_ok=True)
             _link(output, cached)
         except OSError as error:
             progress.say(f"cache: {output} cannot be hard-linked on this disk ({error.strerror}); it is not cached")
             return
-        for older in cached.parent.glob(f"{output.name}.*"):
-            if older != cached and older.name.rpartition(".")[0] == output.name:
-                _remove(older)
+        forget_others(output, key)
     time_limit.progressed()
 
 
-def _cached(output: Path, key: str) -> Path:
+def forget_others(output: Path, key: str) -> None:
+    """Remove what was cached of an output under other keys."""
+    cached = place(output, key)
+    for older in cached.parent.glob(f"{output.name}.*"):
+        if older != cached and older.name.rpartition(".")[0] == output.name:
+            _remove(older)
+
+
+def place(output: Path, key: str) -> Path:
+    """Return the path of the cached copy of an output, which need not exist."""
     return output.parent / ".cache" / f"{output.name}.{key}"
 
 

@@ -42,6 +42,11 @@ class Ledger:
         time_limit.progressed()
 
 
+def rows_of(out: Path) -> int:
+    """Return how many rows the ledger of an output has, whatever made them; 0 without a ledger."""
+    return sum(path.read_bytes().count(b"\n") for path in _folder(out).glob("*.jsonl"))
+
+
 def forget(out: Path) -> None:
     """Remove the ledger of a finished output; a process that still works on the same output is not disturbed."""
     shutil.rmtree(_folder(out), ignore_errors=True)

@@ -194,7 +194,7 @@ def _digest(file: Path, size: int, time_ns: int) -> str:  # noqa: ARG001 - the s
 
 def _beside(path: Path) -> list[Path]:
     """Return the files that an ONNX file names as holding its weights."""
-    if path.suffix != ".onnx":
+    if path.suffix != ".onnx" or path.is_dir():
         return []
     content = path.read_bytes()
     return [file for file in files.inside(path.parent) if file != path and _name_in(file, path.parent) in content]
@@ -217,6 +217,13 @@ def pickle_errors() -> tuple[type[Exception], ...]:
     """Return `load_errors`, and those that a damaged pickle raises, or one of something else than named tensors."""
     damage = (struct.error, LookupError, ArithmeticError, AssertionError, MemoryError)  # found by fuzzing
     return (*load_errors(), TypeError, AttributeError, *damage)
+
+
+def pickle_reason(error: Exception) -> str:
+    """Say why a file of named tensors cannot be read, without PyTorch's advice to run the code in it."""
+    if "weights_only" in str(error) or "Weights only" in str(error):
+        return "it is damaged, or holds more than tensors, which could be code and is not run"
+    return first_line(error) or "it is empty or damaged"
 
 
 def load_errors() -> tuple[type[Exception], ...]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import torch
 
 _VARIANCE = "running_var"
+_PARALLEL = "module."  # before every name of a network that was saved as several GPUs share it
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,13 @@ class Expected:
     missing: str
     other: str
     of_shape: Mapping[str, str] = field(default_factory=dict)
+
+
+def without_parallel(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Return tensors by the names that they have in a network on one GPU."""
+    if all(isinstance(name, str) and name.startswith(_PARALLEL) for name in tensors):
+        return {name.removeprefix(_PARALLEL): value for name, value in tensors.items()}
+    return dict(tensors)
 
 
 def require_alike(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondlook.base.errors import DataError, UsageError, first_line
+from secondlook.base.errors import DataError, UsageError
 from secondlook.models import checkpoints, fitting, hub, without_compiler
 from secondlook.models.fitting import Expected
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import torch
 
 Tensors = Mapping[str, "torch.Tensor"]
-_PARALLEL = "module."  # before each name where several GPUs trained
 _SCALARS = ("logit_scale", "logit_bias")  # older versions store them with a dimension
 _NO_WEIGHTS = "text.transformer.embeddings.position_ids"  # a constant that older versions store
 _OTHER = "name the architecture that its training did (`--model`)"
@@ -63,9 +62,7 @@ def read(path: Path) -> Tensors:
     tensors = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(tensors, Mapping) or not tensors or not all(isinstance(name, str) for name in tensors):
         raise DataError(f"{path}: holds no tensors by name; give a checkpoint of open_clip's training (`epoch_5.pt`).")
-    if all(name.startswith(_PARALLEL) for name in tensors):
-        return {name.removeprefix(_PARALLEL): value for name, value in tensors.items()}
-    return tensors
+    return fitting.without_parallel(tensors)
 
 
 def _content(path: Path) -> Any:
@@ -79,7 +76,8 @@ def _content(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # damaged pickles raise any error
         raise DataError(
-            f"{path}: is no readable file of weights ({first_line(error)}); give a checkpoint of open_clip's training."
+            f"{path}: is no readable file of weights ({checkpoints.pickle_reason(error)}); give a checkpoint of "
+            "open_clip's training."
         ) from error
 
 

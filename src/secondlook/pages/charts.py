@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from numpy.typing import NDArray
 
 from secondlook.io import files, records
-from secondlook.pages.plotting import AMBER, BLUE, GREEN, LINE, SOFT, svg
+from secondlook.pages.plotting import AMBER, BLUE, GREEN, LINE, SOFT, Plot, plot
 
 CATEGORY = "category"
 NONE = "(none)"
@@ -26,12 +26,17 @@ _YES = {"true", "1", "yes"}
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart: the name of its file, a title, what it shows, and its SVG."""
+    """One chart: the name of its file, a title, what it shows, and its figure."""
 
     name: str
     title: str
     caption: str
-    image: str
+    figure: Plot
+
+    @property
+    def image(self) -> str:
+        """Return it as an SVG element."""
+        return self.figure.svg()
 
 
 def load_table(instances: Path) -> pd.DataFrame:
@@ -135,7 +140,7 @@ def _areas(objects: pd.DataFrame) -> Chart:
         axes.set_xlabel("box area, px²")
         axes.set_ylabel("objects")
 
-    return Chart("area", "Box areas", "", svg(draw, width=7, height=3))
+    return Chart("area", "Box areas", "", plot(draw, width=7, height=3))
 
 
 def _crowding(objects: pd.DataFrame) -> Chart:
@@ -150,11 +155,11 @@ def _crowding(objects: pd.DataFrame) -> Chart:
         "objects_per_image",
         "Objects per image",
         "Images without objects are not counted.",
-        svg(draw, width=7, height=3),
+        plot(draw, width=7, height=3),
     )
 
 
-def _bars(names: Sequence[str], values: pd.Series, colour: str, label: str) -> str:
+def _bars(names: Sequence[str], values: pd.Series, colour: str, label: str) -> Plot:
     def draw(axes: Axes) -> None:
         rows = np.arange(len(names))[::-1]
         axes.barh(rows, values, color=colour, height=0.7)
@@ -164,10 +169,10 @@ def _bars(names: Sequence[str], values: pd.Series, colour: str, label: str) -> s
         axes.set_yticks(rows, names)
         axes.set_xlabel(label)
 
-    return svg(draw, width=7, height=0.9 + 0.3 * len(names))
+    return plot(draw, width=7, height=0.9 + 0.3 * len(names))
 
 
-def _ranges(names: Sequence[str], quartiles: pd.DataFrame) -> str:
+def _ranges(names: Sequence[str], quartiles: pd.DataFrame) -> Plot:
     def draw(axes: Axes) -> None:
         rows = np.arange(len(names))[::-1]
         axes.hlines(rows, quartiles[0.25], quartiles[0.75], color=BLUE, linewidth=4, alpha=0.4)
@@ -177,7 +182,7 @@ def _ranges(names: Sequence[str], quartiles: pd.DataFrame) -> str:
         axes.set_xlabel("box area, px²")
         axes.grid(axis="x", color=LINE, linewidth=0.7)
 
-    return svg(draw, width=7, height=0.9 + 0.3 * len(names))
+    return plot(draw, width=7, height=0.9 + 0.3 * len(names))
 
 
 def _log_px2(axes: Axes) -> None:

@@ -1,6 +1,7 @@
 """What all plots share: colours, style, and SVG whose bytes follow from the figures alone."""
 
 import io
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -40,12 +41,29 @@ class Drawing:
     pdf: bytes
 
 
+class Plot(Figure):
+    """A figure that notebooks show as it is: they ask for `_repr_svg_`."""
+
+    def svg(self) -> str:
+        """Return it as an SVG element."""
+        with mpl.rc_context(_STYLE):
+            return _to_svg(self)
+
+    def _repr_svg_(self) -> str:
+        return self.svg()
+
+
+def plot(draw: Callable[[Axes], None], *, width: float, height: float) -> Plot:
+    """Return what `draw` puts on fresh axes as a figure of `width` x `height` inches."""
+    with mpl.rc_context(_STYLE):
+        figure = Plot(figsize=(width, height))
+        draw(figure.subplots())
+    return figure
+
+
 def svg(draw: Callable[[Axes], None], *, width: float, height: float) -> str:
     """Return what `draw` puts on fresh axes as an SVG element of `width` x `height` inches."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height))
-        draw(figure.subplots())
-        return _to_svg(figure)
+    return plot(draw, width=width, height=height).svg()
 
 
 def drawing(draw: Callable[[Figure], None], *, width: float, height: float) -> Drawing:
@@ -59,5 +77,7 @@ def drawing(draw: Callable[[Figure], None], *, width: float, height: float) -> D
 
 def _to_svg(figure: Figure) -> str:
     text = io.StringIO()
-    figure.savefig(text, format="svg", transparent=True, metadata=_NO_METADATA)
+    with warnings.catch_warnings():  # letters stay letters in SVG: whoever shows it has a font for them
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(text, format="svg", transparent=True, metadata=_NO_METADATA)
     return text.getvalue()[text.getvalue().index("<svg") :]

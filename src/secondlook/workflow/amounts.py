@@ -1,5 +1,6 @@
 """The objects, images and reference objects of a task: counted where that is cheap, else as its task file states."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -8,7 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from secondlook.base.errors import DataError
-from secondlook.io import cocofile, records
+from secondlook.config.exports import names_of
+from secondlook.io import cocofile, packed, records
 from secondlook.workflow.run import Run
 
 
@@ -56,6 +58,32 @@ def amount_of(run: Run, task: str) -> Amount:
     if objects is None:
         return Amount(run.tasks[task].dataset.objects, reference=taught, counted=False)
     return Amount(objects, reference=taught)
+
+
+def image_bytes_of(run: Run, task: str) -> int:
+    """Return the bytes of the files where the images of a task lie, 0 where the task file does not say it.
+
+    An export that holds images is about as large.
+    """
+    dataset = run.tasks[task].dataset
+    place = Path(dataset.images or dataset.path)
+    return _bytes_below(place) if dataset.images or place.is_dir() or packed.is_archive(place) else 0
+
+
+def exported_image_bytes(run: Run, task: str) -> int:
+    """Return the bytes of the images in the exports of a task that are not there yet."""
+    with_images = names_of(lambda kind: kind.images)
+    places = zip(run.config_of(task).export.formats, run.files.exports(task), strict=True)
+    absent = sum(name in with_images and not Path(place).exists() for name, place in places)
+    return absent * image_bytes_of(run, task) if absent else 0
+
+
+@lru_cache(maxsize=64)
+def _bytes_below(place: Path) -> int:
+    if place.is_file():
+        return place.stat().st_size
+    below = (Path(folder, name) for folder, _, names in os.walk(place, followlinks=True) for name in names)
+    return sum(path.stat().st_size for path in below if path.is_file())
 
 
 def objects_of(run: Run, task: str) -> int | None:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from secondlook.base.errors import UsageError
-from secondlook.base.layered import read
 from secondlook.base.shipped import shipped
 from secondlook.base.text import counted
 from secondlook.config.overlays import read_task
-from secondlook.config.root import Config, load_config
+from secondlook.config.root import Config
 from secondlook.config.task import Task, task_path
 from secondlook.io import records
 from secondlook.io.groups import leaks
@@ -21,6 +20,7 @@ from secondlook.workflow.amounts import amount_of, unread
 from secondlook.workflow.checks.data import missing
 from secondlook.workflow.checks.executors import executor
 from secondlook.workflow.checks.findings import Asked, DataReader, Finding
+from secondlook.workflow.config_files import ConfigFiles
 from secondlook.workflow.job_groups import JobGroup
 from secondlook.workflow.out_of_fold import described
 from secondlook.workflow.pipeline import Added, Pipeline
@@ -37,7 +37,7 @@ class Request:
     `profile` is that of Snakemake by which the jobs will run. `with_data`: read their datasets.
     """
 
-    config: Path
+    config: ConfigFiles
     names: Sequence[str] = ()
     profile: str | None = None
     with_data: bool = False
@@ -151,10 +151,11 @@ def check_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipel
     Jobs are judged, and refused where they could never end, of the tasks of the config, or of those that `names` choose
     (tasks, and pipelines that add tasks). Without names, pipelines are only described.
     """
-    return _description(_load(config, names, pipelines), config, names, pipelines)
+    files = ConfigFiles.over(config)
+    return _description(_load(files, names, pipelines), files, names, pipelines)
 
 
-def _load(config: Path, names: Sequence[str], pipelines: Sequence[Pipeline]) -> Run:
+def _load(config: ConfigFiles, names: Sequence[str], pipelines: Sequence[Pipeline]) -> Run:
     """Read a config; raise UsageError with all complaints on it and on its task files."""
     complaints: list[str] = []
     parsed = _collect(complaints, config)
@@ -168,11 +169,11 @@ def _load(config: Path, names: Sequence[str], pipelines: Sequence[Pipeline]) -> 
     return Run.load(config, pipelines, names)
 
 
-def _description(run: Run, config: Path, names: Sequence[str], pipelines: Sequence[Pipeline]) -> str:
+def _description(run: Run, config: ConfigFiles, names: Sequence[str], pipelines: Sequence[Pipeline]) -> str:
     shown = names or _of_the_user(config, pipelines)
     chosen = [pipeline for pipeline in pipelines if pipeline.name in shown]
     needs = _needs(run)
-    lines = [f"{config}: valid", *_judged(run, names, rules_of(pipelines), needs)]
+    lines = [f"{config.name}: valid", *_judged(run, names, rules_of(pipelines), needs)]
     for pipeline in chosen:
         lines.extend(pipeline.describe(run))
         lines.extend(f"for `snakemake {pipeline.name}`: {line}" for line in _of_pipeline(run, pipeline.name, needs))
@@ -180,9 +181,9 @@ def _description(run: Run, config: Path, names: Sequence[str], pipelines: Sequen
     return "\n".join(lines)
 
 
-def _of_the_user(config: Path, pipelines: Sequence[Pipeline]) -> list[str]:
+def _of_the_user(config: ConfigFiles, pipelines: Sequence[Pipeline]) -> list[str]:
     """Return the pipelines but those whose section is only in the shipped config, which another one extends."""
-    places = read(config).places
+    places = config.document().places
     below = {key[0] for key, place in places.items() if len(key) == 1 and place.file == str(shipped("config.yaml"))}
     return [pipeline.name for pipeline in pipelines if pipeline.name not in below]
 
@@ -234,9 +235,9 @@ def notes(run: Run, task: str) -> list[str]:
     return [f"  {', '.join(labelers)}: {note}" for note, labelers in labelers_of.items()]
 
 
-def _collect(complaints: list[str], config: Path) -> Config | None:
+def _collect(complaints: list[str], config: ConfigFiles) -> Config | None:
     try:
-        return load_config(config)
+        return config.checked()
     except UsageError as error:
         complaints.append(str(error))
         return None

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from secondlook.base.text import counted
+from secondlook.workflow.cascade import asked_of, savings
 from secondlook.workflow.costs import Costs, load_costs
 from secondlook.workflow.job_costs import ASSUMED, TaskFigures
-from secondlook.workflow.job_groups import JobGroup, TaskCosts
+from secondlook.workflow.job_groups import JobGroup, TaskCosts, without_minutes
 from secondlook.workflow.out_of_fold import learned_again
 
 _HEADINGS = (
@@ -20,7 +21,8 @@ def sheet(parts: Sequence[TaskCosts]) -> str:
     lines = []
     for task, kinds in ((part.task, part.kinds) for part in parts):
         if task is not None:
-            lines += [_title(task), *learned_again(task.run, task.name), *_table(kinds)]
+            told = [*learned_again(task.run, task.name), *asked_of(task.run, task.name)]
+            lines += [_title(task), *told, *_table(kinds)]
         elif kinds:
             lines += ["jobs of no task", *_table(kinds)]
     return "\n".join([*lines, *_sum([kind for part in parts for kind in part.kinds], load_costs())])
@@ -59,7 +61,7 @@ def _sum(kinds: Sequence[JobGroup], costs: Costs) -> list[str]:
         hours[kind.on_gpu] += kind.jobs * (kind.cost.minutes or 0.0) / 60
     jobs, left = sum(kind.jobs for kind in kinds), sum(kind.jobs * kind.cost.disk_bytes for kind in kinds)
     most_mb = max((kind.needs.mem_mb for kind in kinds), default=0)
-    unknown = dict.fromkeys(kind.rule for kind in kinds if kind.cost.minutes is None)
+    unknown = without_minutes(kinds)
     networks = {kind.cost.network for kind in kinds} - {None}
     weights = sum(network.weights_gb for network in networks if network is not None)
     lines = [
@@ -69,6 +71,7 @@ def _sum(kinds: Sequence[JobGroup], costs: Costs) -> list[str]:
         f"  minutes are estimates by the package's costs.yaml (GPU: {costs.gpu.name}); "
         "* is the mean of jobs that ran here, p follows from the pilot",
     ]
+    lines += [f"  {line}" for line in savings(kinds)]
     benches = dict.fromkeys(kind.bench for kind in kinds if kind.bench and not kind.measured and not kind.tried)
     lines += [f"  b follows from `make bench-gpu` ({'; '.join(benches)})"] if benches else []
     if unknown:

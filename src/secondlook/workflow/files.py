@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secondlook.base.types import View
-from secondlook.config.exports import EXPORT_COPIES, EXPORT_FILES
+from secondlook.config.exports import EXPORT_FILES
 from secondlook.config.root import Config
 from secondlook.config.task import Task
 from secondlook.io.files import sha256
@@ -121,11 +121,6 @@ class Files:
         folder = f"{self.folder(task)}/export/{REHEARSAL if self.tasks[task].rehearsal is not None else ''}"
         files = {name: f"/{file}" for name, file in EXPORT_FILES.items()}
         return [f"{folder}{name}{files.get(name, '')}" for name in self.configs[task].export.formats]
-
-    def export_source(self, task: str, name: str) -> list[str]:
-        """Return the COCO file that an export copies; empty for other formats, and where there is none."""
-        dataset = self.tasks[task].dataset
-        return [dataset.path] if name in EXPORT_COPIES and dataset.is_coco_file() else []
 
     def benchmarks(self, task: str) -> str:
         """Return the folder with the times of the jobs of a task."""

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from secondlook.jobs.code_digest import code_of
+from secondlook.workflow.mistakes import checked
 
 RuleFunction = Callable[..., Any]
 
@@ -27,7 +28,7 @@ def from_wildcards(method: Callable[..., Any], *wildcards: str) -> RuleFunction:
 
     @rule_function
     def value(wildcards: Any) -> Any:
-        return value_of(*(getattr(wildcards, name) for name in names))
+        return checked(value_of, *(getattr(wildcards, name) for name in names))
 
     return value
 

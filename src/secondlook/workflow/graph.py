@@ -10,8 +10,9 @@ from typing import Any
 
 from secondlook.base.errors import DataError, UsageError
 from secondlook.base.resources import Resources
+from secondlook.workflow.config_files import CONFIG
+from secondlook.workflow.mistakes import mistake_in
 
-CONFIG = Path("config.yaml")  # the file that the Snakefile reads; any other file overrides it
 _ENOUGH_CORES = 10_000  # Snakemake limits the threads of a job to the cores that it gets
 
 
@@ -58,7 +59,7 @@ def jobs_of(targets: Sequence[str], config: Path = CONFIG, tasks: Sequence[str] 
         files = _in_one_line(error)
         raise DataError(f"{files}: no job makes these files; `secondlook check` says what is missing.") from error
     except (WorkflowError, RuleException) as error:
-        raise UsageError(_in_one_line(error)) from error
+        raise mistake_in(str(error)) or UsageError(_in_one_line(error)) from error
     return collected.in_order()
 
 

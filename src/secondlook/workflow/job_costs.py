@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
+from secondlook.config.exports import EXPORT_FORMATS
 from secondlook.config.labelers import LEARNERS
 from secondlook.config.labelers.base import Cost
 from secondlook.config.root import Config
 from secondlook.models.native import native_of
 from secondlook.workflow import vlm_ids
-from secondlook.workflow.amounts import Amount
+from secondlook.workflow.amounts import Amount, image_bytes_of
 from secondlook.workflow.costs import Costs, Network, Passes
 from secondlook.workflow.gpu_bench import GpuBench, bench_of
 from secondlook.workflow.run import Run
@@ -24,7 +25,9 @@ _FORWARD_AND_BACK = 3  # a training step costs three forward passes
 class JobCost:
     """What one job of a kind needs: its objects, its minutes, the network that it loads, and the bytes that it writes.
 
-    Objects and minutes are None where unknown. `on_server`: a GPU elsewhere computes.
+    Objects and minutes are None where unknown. `on_server`: a GPU elsewhere computes. `asked` is the share of the
+    objects of its shards that the labeler is asked about; objects and minutes are those of this share, and `if_all` are
+    the minutes if it were asked about all.
     """
 
     objects: float | None = None
@@ -32,6 +35,24 @@ class JobCost:
     network: Network | None = None
     disk_bytes: float = 0.0
     on_server: bool = False
+    asked: float = 1.0
+    whole: float | None = None
+
+    @property
+    def if_all(self) -> float | None:
+        """The minutes if the labeler were asked about all objects of its shards."""
+        return self.minutes if self.asked == 1 else self.whole
+
+    def lasting(self, if_all: float | None) -> "JobCost":
+        """Return the cost where the job lasts so many minutes if all objects are asked; none asked take none."""
+        minutes = if_all if self.asked == 1 else 0.0 if self.asked == 0 else if_all and if_all * self.asked
+        return replace(self, minutes=minutes, whole=if_all)
+
+    def of_share(self, share: float) -> "JobCost":
+        """Return the cost where a share of all objects is asked, in place of the share so far."""
+        part = share / self.asked
+        objects = None if self.objects is None else self.objects * part
+        return replace(self, objects=objects, asked=share).lasting(self.if_all)
 
 
 @dataclass(frozen=True)
@@ -161,7 +182,15 @@ def _votes(task: TaskFigures, labeler: str) -> JobCost:
     own = task.config.classifiers.get(voter.training(labeler) or "")
     network = task.network(own.model if own else voter.cost.network)
     minutes = _minutes_of_votes(task, voter.cost, network, on_gpu=voter.cost.on_server or bool(voter.resources.gpus))
-    return replace(task.by_shard(minutes, network, VOTE_BYTES), on_server=voter.cost.on_server)
+    cost = replace(task.by_shard(minutes, network, VOTE_BYTES), on_server=voter.cost.on_server)
+    return cost if voter.ask is None else cost.of_share(voter.ask.most)
+
+
+def _exported(task: TaskFigures, written: str) -> JobCost:
+    """Return the size of an export that holds the images; how long it takes is known once it ran."""
+    kind = EXPORT_FORMATS.get(written.rpartition("/")[2])
+    holds = kind is not None and kind.images
+    return JobCost(disk_bytes=float(image_bytes_of(task.run, task.name))) if holds else JobCost()
 
 
 def _minutes_of_votes(task: TaskFigures, cost: Cost, network: Network | None, *, on_gpu: bool) -> float | None:
@@ -184,5 +213,7 @@ COSTS: Mapping[str, Callable[[TaskFigures, str], JobCost]] = {
     **dict.fromkeys(("train", "train_fold"), _training),
     **dict.fromkeys(("train_vlm", "train_vlm_fold"), _fine_tuning),
     **dict.fromkeys([f"train_{kind}{folds}" for kind in LEARNERS for folds in ("", "_folds")], _learning),
+    "ask": lambda task, _: _at_once("consensus", task, ""),
     "label": _votes,
+    "export_folder": _exported,
 }

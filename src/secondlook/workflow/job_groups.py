@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from secondlook.base.resources import Resources
+from secondlook.jobs import computed
 from secondlook.workflow.amounts import amount_of
+from secondlook.workflow.cascade import asked_share
 from secondlook.workflow.costs import load_costs
 from secondlook.workflow.gpu_bench import read_benches
 from secondlook.workflow.graph import Job
@@ -54,17 +56,29 @@ class TaskCosts:
     kinds: list[JobGroup]
 
 
+_BY_OBJECT = ("label", "embed")  # rules whose jobs compute only what the cache does not have
+
 _Measured = Callable[[JobGroup, Job], JobGroup]
 
 
 def costs_of(run: Run, tasks: Sequence[str], jobs: Sequence[Job]) -> list[TaskCosts]:
     """Return the kinds of jobs of each task, and last those of no task, with what a job of each kind costs."""
-    return _costs_of(run, tasks, jobs, _as_measured)
+    return _costs_of(run, tasks, jobs, lambda kind, job: _as_measured(_as_listed(run, kind), job))
 
 
 def expected_costs_of(run: Run, tasks: Sequence[str], jobs: Sequence[Job]) -> list[TaskCosts]:
     """Return the same without the times of past jobs, which had the shards of their time."""
     return _costs_of(run, tasks, jobs, lambda kind, _: kind)
+
+
+def without_minutes(kinds: Sequence[JobGroup]) -> list[str]:
+    """Return the rules whose minutes are unknown, with the models of these jobs where those of others are known."""
+    known = {kind.rule for kind in kinds if kind.cost.minutes is not None}
+    unknown: dict[str, dict[str, None]] = {}
+    for kind in kinds:
+        if kind.cost.minutes is None:
+            unknown.setdefault(kind.rule, {}).update({kind.model: None} if kind.model else {})
+    return [f"{rule} ({', '.join(of)})" if of and rule in known else rule for rule, of in unknown.items()]
 
 
 def _costs_of(run: Run, tasks: Sequence[str], jobs: Sequence[Job], measured: _Measured) -> list[TaskCosts]:
@@ -113,13 +127,24 @@ def _as_tried(kind: JobGroup, task: TaskFigures | None) -> JobGroup:
     if task is None:
         return kind
     minutes = minutes_by_pilot(task.run, task.name, kind.rule, kind.model, objects=task.objects)
-    return kind if minutes is None else replace(kind, cost=replace(kind.cost, minutes=minutes), tried=True)
+    if minutes is None:
+        return kind
+    return replace(kind, cost=kind.cost.lasting(minutes), tried=True)
+
+
+def _as_listed(run: Run, kind: JobGroup) -> JobGroup:
+    """Return a kind of jobs of a labeler with the share of the objects that its list names, if there is a list."""
+    if kind.rule != "label" or kind.task is None or kind.model not in run.labelers_of(kind.task).names:
+        return kind
+    share = asked_share(run, kind.task, kind.model)
+    return kind if share is None else replace(kind, cost=kind.cost.of_share(share))
 
 
 def _as_measured(kind: JobGroup, job: Job) -> JobGroup:
     """Return a kind of jobs with the mean minutes of those that ran here, if any.
 
-    What the pilot did in full is restored from the cache here, in less time: then the longer one counts.
+    Votes and vectors take their time by the objects that these jobs computed; where the cache gave them back, no time
+    is known. What the pilot did in full is restored from the cache here, in less time: then the longer one counts.
     """
     if job.benchmark is None:  # a rule that only collects files, and runs nothing
         return replace(kind, cost=JobCost(minutes=0.0))
@@ -130,10 +155,21 @@ def _as_measured(kind: JobGroup, job: Job) -> JobGroup:
     seconds = [*map(_seconds, place.parent.glob(pattern))]
     if not seconds:
         return kind
-    minutes = sum(seconds) / len(seconds) / 60
+    share = _share_computed(kind, place)
+    if share is None:
+        return kind
+    minutes = sum(seconds) / len(seconds) / 60 / share
     if kind.tried and is_in_full(kind.rule) and (kind.cost.minutes or 0.0) > minutes:
         return kind
-    return replace(kind, cost=replace(kind.cost, minutes=minutes), measured=True)
+    return replace(kind, cost=kind.cost.lasting(minutes), measured=True)
+
+
+def _share_computed(kind: JobGroup, benchmark: Path) -> float | None:
+    """Return the share of the objects of past jobs that they computed something of; None where they did of none."""
+    if kind.rule not in _BY_OBJECT:
+        return 1.0
+    found = computed.by_jobs_of(benchmark.parent.parent / kind.rule / kind.model)
+    return 1.0 if found is None else found.share
 
 
 def _seconds(benchmark: Path) -> float:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from secondlook.config.labelers import LabelerOptions
-from secondlook.config.root import Config
+from secondlook.config.labelers.base import ASKED
+from secondlook.config.root import Config, as_options
 
 REFERENCE, LESSONS = "reference", "lessons.parquet"
 ABOUT = "labels.json"  # written last, with the digest of the weights: it changes whenever what was trained does
@@ -100,6 +101,28 @@ class Labelers:
             folds = [f"{sources[0]}/fold{fold}/{ABOUT}" for fold in range(self.taught.folds)]
             return [*self.taught.lesson_files, *folds]
         return [sources[0] if spec.trained_part else f"{sources[0]}/{ABOUT}"]
+
+    def asked(self, labeler: str) -> list[str]:
+        """Return the list of the objects that a labeler is asked about; empty where it is asked about all.
+
+        Labelers that are asked alike share the list of the first of them.
+        """
+        rule = self[labeler].ask
+        if rule is None:
+            return []
+        first = next(name for name in self.names if self[name].ask == rule)
+        return [f"{self.folder}/label/{ASKED}/{first}.parquet"]
+
+    def deciding(self, labeler: str) -> list[str]:
+        """Return the folders of the votes that decide on which objects a labeler is asked."""
+        rule = self[labeler].ask
+        return [] if rule is None else [f"{self.folder}/label/{name}" for name in rule.where.labelers]
+
+    def asking(self, labeler: str) -> list[str]:
+        """Return the options of `secondlook ask` for a labeler: the rule, and the votes that decide."""
+        rule = self[labeler].ask
+        votes = [part for folder in self.deciding(labeler) for part in ("--votes", folder)]
+        return [] if rule is None else ["--options", as_options(rule), *votes]
 
     def lessons(self, labeler: str) -> list[str]:
         """Return the argument by which a labeler votes out of fold; none for one that learns nothing here."""

@@ -9,16 +9,19 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from secondlook.base import progress
 from secondlook.base.errors import DataError
+from secondlook.base.layered import Document, laid_over
 from secondlook.base.types import NAME
-from secondlook.config.root import load_config
+from secondlook.config.root import check_config
 from secondlook.config.task import task_path
+from secondlook.workflow.config_files import COMMAND_LINE, ConfigFiles
 from secondlook.workflow.pipeline import Pipeline
-from secondlook.workflow.project import CONFIG, require_project
+from secondlook.workflow.project import require_project
 from secondlook.workflow.run import DEMO, Run
 from secondlook.workflow.status.record import newest
 
@@ -130,25 +133,52 @@ def _snakemake(arguments: Sequence[str]) -> int:
     return 0
 
 
-def began_since(moment: float) -> bool:
-    """Tell whether a run of this folder began to work since a moment, in seconds of `time.time`."""
-    record = newest(Path(load_config(CONFIG).results))
+def config_files(arguments: Sequence[str]) -> ConfigFiles:
+    """Return the files of the config of a run with `arguments`: those of `--configfile` over that of this folder."""
+    return _files(_parsed(arguments))
+
+
+def began_since(moment: float, arguments: Sequence[str]) -> bool:
+    """Tell whether a run with `arguments` began to work since a moment, in seconds of `time.time`."""
+    record = newest(Path(check_config(*_config(_parsed(arguments))).results))
     return record is not None and record.stat().st_mtime >= moment
 
 
 def summaries(arguments: Sequence[str], pipelines: Sequence[Pipeline]) -> list[Path]:
     """Return the `summary.json` of each task that a run with `arguments` was about and that is finished."""
-    from snakemake.cli import parse_args
-
-    with contextlib.redirect_stderr(io.StringIO()):  # it prints the profiles that it reads
-        asked = parse_args(list(arguments))[1]
-    if asked.dryrun or asked.unlock:
+    asked = _parsed(arguments)
+    if asked is None or asked.dryrun or asked.unlock:
         return []
     tasks = tasks_in(arguments)
-    run = Run.load(CONFIG, pipelines)
+    run = Run.of_document(*_config(asked), pipelines)
     if not tasks and (not asked.targets or "all" in asked.targets):
         tasks = [*run.names]
     if "demo" in asked.targets:
         tasks.append(DEMO)
     files = [Path(run.config.results) / task / "summary.json" for task in dict.fromkeys(tasks)]
     return [file for file in files if file.is_file()]
+
+
+def _files(asked: Any) -> ConfigFiles:
+    return ConfigFiles.over(*(asked.configfile if asked else ()))
+
+
+def _config(asked: Any) -> tuple[Document, str]:
+    """Read the config of a run with arguments as `_parsed` gives them: what `--config` sets lies over all files.
+
+    Return it with the name of its files.
+    """
+    from snakemake.cli import parse_config
+
+    files = _files(asked)
+    given = Document.of(parse_config(asked.config if asked else None), COMMAND_LINE)
+    return laid_over(files.document(), given), files.name
+
+
+def _parsed(arguments: Sequence[str]) -> Any:
+    """Return arguments as Snakemake reads them, None where it refuses them."""
+    from snakemake.cli import parse_args
+
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):  # it prints the profiles it reads
+        return parse_args(list(arguments))[1]
+    return None

@@ -74,11 +74,12 @@ class CommandOptions:
         arguments = ["--options", as_options(spec)]
         arguments += [part for source in labelers.sources(labeler) for part in ("--source", source)]
         arguments += labelers.lessons(labeler)
+        arguments += [part for path in labelers.asked(labeler) for part in ("--asked", path)]
         if spec.prompt_view is not None:
-            arguments += self._asked(task, spec.family or labeler, spec.prompt_view)
+            arguments += self._prompted(task, spec.family or labeler, spec.prompt_view)
         return arguments
 
-    def _asked(self, task: str, family: str, view: View) -> list[str]:
+    def _prompted(self, task: str, family: str, view: View) -> list[str]:
         """Return the prompt of a VLM as arguments: one to send as it stands, or that of the task with its names."""
         added = self.run.added_with(task)
         whole = added.whole_prompt(task, family, view) if added else None
@@ -151,8 +152,3 @@ class CommandOptions:
     def frozen(self, task: str) -> list[str]:
         """Return the frozen scores of a task as an argument, nothing where there are none."""
         return [part for path in self.run.files.frozen(task) for part in ("--frozen", path)]
-
-    def export(self, task: str, name: str) -> list[str]:
-        """Return the options of `secondlook export` for the file that it copies."""
-        source, label_from = self.run.files.export_source(task, name), self.run.tasks[task].dataset.label_from
-        return [*source, "--label-from", label_from] if source and label_from else source

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from secondlook.base.errors import UsageError
 from secondlook.base.text import counted
-from secondlook.base.yamlfile import load, merged
 from secondlook.io.outputs import SCORING_TABLES
-from secondlook.workflow.amounts import amount_of
+from secondlook.workflow.amounts import amount_of, exported_image_bytes
+from secondlook.workflow.cascade import asked_of, asked_share, savings
 from secondlook.workflow.cost_sheet import sheet
-from secondlook.workflow.graph import CONFIG, Job, jobs_of, require_snakefile
+from secondlook.workflow.frontier import frontier
+from secondlook.workflow.graph import Job, jobs_of, require_snakefile
 from secondlook.workflow.job_costs import CROP_BYTES, VOTE_BYTES
 from secondlook.workflow.job_groups import JobGroup, TaskCosts, costs_of
 from secondlook.workflow.limits import MOST_JOBS
@@ -29,22 +30,15 @@ def plan_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipeli
     A name is a task, a pipeline (with the tasks that it adds), or `demo`.
     """
     require_snakefile()
-    run, rules = load_run(config, pipelines, names), rules_of(pipelines)
+    run, rules = Run.load(config, pipelines, names), rules_of(pipelines)
     if not names:
         jobs = jobs_of([], config)
         return "\n".join([*_overview(run, jobs), *_missing(jobs)])
     tasks = dict.fromkeys(task for name in names for task in tasks_of(run, name, rules))
     jobs = jobs_of([target for name in names for target in _targets_of(run, name, rules)], config, run.config.tasks)
     parts = costs_of(run, [*tasks], jobs)
-    return "\n".join([sheet(parts), *verdict(_all(parts), run.config), *_missing(jobs)])
-
-
-def load_run(config: Path, pipelines: Sequence[Pipeline] = (), names: Sequence[str] = ()) -> Run:
-    """Read and check a config as `snakemake --configfile CONFIG` does: over the one that the Snakefile reads."""
-    if config.resolve() == CONFIG.resolve() or not CONFIG.is_file():
-        return Run.load(config, pipelines, names)
-    content = merged(load(CONFIG)[0], load(config)[0])
-    return Run.of(content, f"{CONFIG} with {config}", pipelines, [CONFIG, config])
+    ways = [line for task in tasks for line in frontier(run, task)]
+    return "\n".join([sheet(parts), *verdict(_all(parts), run.config), *ways, *_missing(jobs)])
 
 
 def choose(run: Run, names: Sequence[str], others: Iterable[str] = ()) -> Run:
@@ -86,6 +80,7 @@ def _overview(run: Run, jobs: Sequence[Job]) -> Iterator[str]:
     for name, part in zip(run.names, parts, strict=False):
         yield from _plan(run, name, sum(job.task == name for job in jobs))
         yield f"  {in_one_line(part.kinds, run.config)}"
+        yield from (f"  {line}" for line in savings(part.kinds))
     yield f"in all {len(jobs)} jobs, as many as `snakemake -n` lists: finished jobs do not count"
     advice = way_out(_all(parts), run.config)
     yield from advice
@@ -104,20 +99,29 @@ def _missing(jobs: Sequence[Job]) -> list[str]:
 
 def _plan(run: Run, name: str, jobs: int) -> list[str]:
     lines = [f"task {name}: {jobs} jobs in {counted(run.splits[name], 'shard')}", *learned_again(run, name)]
+    lines += asked_of(run, name)
     amount = amount_of(run, name)
     objects = amount.objects
     if objects is None:
         return [*lines, "  objects: unknown before `ingest`; run this again after it"]
     about = "" if amount.counted else "about "
-    votes = objects * len(run.tasks[name].labelers)
-    megabytes = (objects * CROP_BYTES + votes * VOTE_BYTES) / 2**20
+    votes = round(objects * sum(_share(run, name, labeler) for labeler in run.tasks[name].labelers))
+    copied = exported_image_bytes(run, name)
+    megabytes = (objects * CROP_BYTES + votes * VOTE_BYTES + copied) / 2**20
+    images = f", {copied / 2**20:.0f} MiB of images in exports" if copied else ""
     return [
         *lines,
         f"  objects {about}{objects}, votes {votes}, disk about {megabytes:.0f} MiB "
-        f"(crops of {CROP_BYTES // 1024} kB each)",
+        f"(crops of {CROP_BYTES // 1024} kB each{images})",
         f"  people: {objects * REVIEW_SECONDS / 3600:.1f} h if every object went to review, "
         f"{0.05 * objects * REVIEW_SECONDS / 3600:.1f} h at 5 % ({REVIEW_SECONDS} s each)",
     ]
+
+
+def _share(run: Run, task: str, labeler: str) -> float:
+    """Return the share of the objects that a labeler is asked about, or the largest that it can be."""
+    rule, listed = run.config_of(task).labelers[labeler].ask, asked_share(run, task, labeler)
+    return listed if listed is not None else 1.0 if rule is None else rule.most
 
 
 def _way_to_fewer(run: Run, jobs: Sequence[Job]) -> str:

@@ -7,8 +7,8 @@ from secondlook.base import progress
 from secondlook.base.errors import UsageError
 from secondlook.base.shipped import shipped
 from secondlook.io import files
+from secondlook.workflow.config_files import CONFIG
 
-CONFIG = Path("config.yaml")
 SNAKEFILE = Path("Snakefile")
 TASKS = Path("tasks")
 _TASKS = "tasks: [demo_signs]"

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from secondlook.base.errors import UsageError
-from secondlook.base.layered import EXTENDS, Document, below, laid_over, read
+from secondlook.base.layered import Document, laid_over
 from secondlook.base.types import NAME
-from secondlook.base.yamlfile import load
 from secondlook.config.overlays import TaskFile, read_task
 from secondlook.config.root import Config, check_config
 from secondlook.config.task import Task, task_path
 from secondlook.models.checkpoints import state_of
+from secondlook.workflow.config_files import ConfigFiles, as_merged
 from secondlook.workflow.data import RunData
 from secondlook.workflow.file_names import require_no_wildcards, require_no_wildcards_of_task
 from secondlook.workflow.files import Files
@@ -56,25 +56,23 @@ class Run:
         files: Iterable[Path | str] = (),
     ) -> "Run":
         """Check a config mapping that Snakemake merged from `files`, over the files that each of these extends."""
-        own = Document.of(content, source)
-        documents = [*_extended_by(own, [*map(Path, files)]), own.without(EXTENDS)]
-        return cls.of_document(laid_over(*documents), source, pipelines)
+        return cls.of_document(as_merged(content, [*map(Path, files)], source), source, pipelines)
 
     @classmethod
-    def load(cls, path: Path, pipelines: Sequence[Pipeline] = (), names: Iterable[str] = ()) -> "Run":
-        """Read and check a config file, the files that it extends, and the task files that it names.
+    def load(cls, path: Path | ConfigFiles, pipelines: Sequence[Pipeline] = (), names: Iterable[str] = ()) -> "Run":
+        """Read and check a config file over the config.yaml of this folder, as `snakemake --configfile PATH` does.
 
-        Those of `names` that are task files are read as well.
+        The files that they extend, the task files that they name, and those of `names` that are task files are read as
+        well. Certain files of a config can be given instead.
         """
-        document = read(path)
+        files = path if isinstance(path, ConfigFiles) else ConfigFiles.over(path)
+        document, source = files.document(), files.name
         listed = document.content.get("tasks")
         if isinstance(listed, list):
             known = {Path(str(task)).stem for task in listed}
             others = [name for name in dict.fromkeys(names) if name not in known and _is_task(name)]
-            document = (
-                laid_over(document, Document.of({"tasks": [*listed, *others]}, str(path))) if others else document
-            )
-        return cls.of_document(document, str(path), pipelines)
+            document = laid_over(document, Document.of({"tasks": [*listed, *others]}, source)) if others else document
+        return cls.of_document(document, source, pipelines)
 
     @classmethod
     def of_document(cls, document: Document, source: str, pipelines: Sequence[Pipeline] = ()) -> "Run":
@@ -209,6 +207,19 @@ class Run:
                 tasks.setdefault(task.reference.count, []).append(name)
         return tasks
 
+    def asked_files(self, task: str, labeler: str) -> list[str]:
+        """Return the list of the objects that a labeler is asked about; empty where it is asked about all."""
+        return self.labelers_of(task).asked(labeler)
+
+    def deciding_votes(self, task: str, labeler: str) -> list[str]:
+        """Return the vote files, of all shards, that decide on which objects a labeler is asked."""
+        folders, shards = self.labelers_of(task).deciding(labeler), self.files.shards(task).names()
+        return [f"{folder}/{shard}.parquet" for folder in folders for shard in shards]
+
+    def asking(self, task: str, labeler: str) -> list[str]:
+        """Return the options of `secondlook ask` for a labeler."""
+        return self.labelers_of(task).asking(labeler)
+
     def source_files(self, task: str, labeler: str) -> list[str]:
         """Return the files that represent what a labeler learned from."""
         return self.labelers_of(task).source_files(labeler)
@@ -217,21 +228,6 @@ class Run:
         """Return the labelers of a kind."""
         labelers = [(name, spec) for config in self.configs for name, spec in config.labelers.items()]
         return list(dict.fromkeys(name for name, spec in labelers if spec.kind == kind))
-
-
-def _extended_by(merged: Document, files: Sequence[Path]) -> Iterator[Document]:
-    """Yield the documents that a merged config extends, of each of its files, the lowest first.
-
-    What no file names was given on the command line.
-    """
-    extends = merged.content.get(EXTENDS)
-    if extends is None:
-        return
-    own = [(Document(*load(path)), path) for path in files if path.is_file()]
-    if extends not in [document.content.get(EXTENDS) for document, _ in own]:
-        own.append((merged, Path("command line")))
-    for document, path in own:
-        yield from below(document, path)
 
 
 def _require_name(name: str, path: Path, pipelines: Sequence[Pipeline]) -> None:
@@ -276,6 +272,7 @@ def _require_all(files: Mapping[str, Path], tasks: Mapping[str, Task], config_of
         config = config_of(name)
         require_no_wildcards_of_task(files[name], task)
         _require_labelers(files[name], task, config)
+        _require_deciding(files[name], task, config)
         _require_encoders_made_elsewhere(files[name], task, config)
         _require_sources(files[name], task, config)
         require_allowed(files[name], config, task.labelers)
@@ -294,6 +291,29 @@ def _require_labelers(path: Path, task: Task, config: Config) -> None:
             task.taxonomy().require_distinct()
         except UsageError as error:
             raise UsageError(f"{path}: `classes`: {str(error).rstrip('.')} (`{in_words}` answers in words).") from error
+
+
+def _require_deciding(path: Path, task: Task, config: Config) -> None:
+    """Raise UsageError where a labeler is asked by votes that the task does not have, or that hear people."""
+    for name in task.labelers:
+        rule = config.labelers[name].ask
+        if rule is not None and task.protocol is not None:
+            raise UsageError(
+                f"{path}: `protocol`: `{name}` is not asked about all objects (its `ask` in the config), but the "
+                f"published scoring counts every object; set `ask: null` of `{name}` for this task."
+            )
+        for other in [] if rule is None else rule.where.labelers:
+            if other not in task.labelers:
+                raise UsageError(
+                    f"{path}: `labelers`: `{name}` is asked by the votes of `{other}` (its `ask` in the config), which "
+                    f"does not vote on this task; add `{other}`, or set `ask: null` of `{name}` for this task."
+                )
+            if task.reference.reviewed and config.labelers[other].learns_here:
+                raise UsageError(
+                    f"{path}: `reference.reviewed`: `{name}` is asked by the votes of `{other}` (its `ask` in the "
+                    "config), which here learns from reviews; then a review would change who is asked, so set "
+                    f"`ask: null` of `{name}` for this task, or let others decide."
+                )
 
 
 def _require_encoders_made_elsewhere(path: Path, task: Task, config: Config) -> None:

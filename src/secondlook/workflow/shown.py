@@ -7,9 +7,10 @@ from typing import Any
 
 import yaml
 
-from secondlook.base.layered import Document, read
+from secondlook.base.layered import Document
 from secondlook.base.yamlfile import KeyPath, in_comment, quoted
 from secondlook.config.overlays import read_task
+from secondlook.workflow.config_files import ConfigFiles
 from secondlook.workflow.pipeline import Pipeline
 from secondlook.workflow.plan import rules_of, tasks_of
 from secondlook.workflow.run import Run
@@ -27,11 +28,12 @@ def show_all(config: Path, names: Sequence[str] = (), pipelines: Sequence[Pipeli
 
     `names` are tasks and pipelines, without any the tasks of the config. Raises UsageError for an invalid config.
     """
-    run, rules = Run.load(config, pipelines, names), rules_of(pipelines)
+    files, rules = ConfigFiles.over(config), rules_of(pipelines)
+    run = Run.load(files, pipelines, names)
     tasks = dict.fromkeys(task for name in names for task in tasks_of(run, name, rules)) if names else run.names
     lines = [
-        f"# The config {in_comment(str(config))}. Keys that no file sets have their defaults (docs/config.md).",
-        *_written(read(config)),
+        f"# The config {in_comment(files.name)}. Keys that no file sets have their defaults (docs/config.md).",
+        *_written(files.document()),
     ]
     if tasks:
         lines += ["---", "# By task: the labelers that vote, and what differs from the config for this task only."]

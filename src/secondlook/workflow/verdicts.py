@@ -10,7 +10,7 @@ from secondlook.base.text import counted
 from secondlook.config.root import MOST_SHARDS, Config
 from secondlook.workflow import vlm_ids
 from secondlook.workflow.graph import Job
-from secondlook.workflow.job_groups import JobGroup, TaskCosts, costs_of
+from secondlook.workflow.job_groups import JobGroup, TaskCosts, costs_of, without_minutes
 from secondlook.workflow.limits import LONGEST_ATTEMPT, MOST_JOBS, SPARE, Fit, least_memory_mb
 from secondlook.workflow.run import Run
 
@@ -220,7 +220,7 @@ def _judged(fit: Fit) -> str:
 
 def _not_judged(fit: Fit) -> Iterator[str]:
     if fit.unknown:
-        yield f"unknown: {', '.join(dict.fromkeys(kind.rule for kind in fit.unknown))}"
+        yield f"unknown: {', '.join(without_minutes(fit.able))}"
     if fit.unable:
         names = ", ".join(dict.fromkeys(kind.model for kind in fit.unable))
         yield f"not judged, as they cannot run (`secondlook check NAME` says why): {names}"

@@ -7,8 +7,10 @@ from typing import ClassVar, Literal
 from secondlook.base.resources import Resources
 from secondlook.base.types import Device, Name, Precision, View
 from secondlook.base.yamlfile import Strict
+from secondlook.config.labelers.ask import AskOptions
 from secondlook.config.labelers.server import ServerOptions
 
+ASKED = "asked"  # folder of the lists of asked objects, beside the folders of votes: no labeler has this name
 Sight = Literal["crops", "cutouts", "images", "vectors"]
 Counted = Literal["vlm", "prototype", "classifier"]
 Lesson = Literal["nothing", "reference", "training", "model", "file"]
@@ -60,6 +62,8 @@ class Labeler(Strict):
     """Labelers whose errors go together have the same family; default: the name of the labeler."""
     resources: Resources = Resources()
     """What each job requests: GPUs, CPUs, memory and time."""
+    ask: AskOptions | None = None
+    """On which objects it is asked, by the votes of other labelers (docs/cascade.md); left out, on all."""
 
     leaves: ClassVar[tuple[str, ...]] = ()  # files of its own training, `labels.json` among them; empty without one
     trained_part: ClassVar[str] = ""  # the file that it loads of its training; empty for the whole folder
@@ -75,6 +79,11 @@ class Labeler(Strict):
     @abstractmethod
     def cost(self) -> Cost:
         """The cost of a vote."""
+
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether its jobs, or the server that they query, compute on a GPU."""
+        return self.cost.on_server or bool(self.resources.gpus)
 
     @property
     def learns_from(self) -> Lesson:
@@ -145,6 +154,11 @@ class Labeler(Strict):
     def prompt_view(self) -> View | None:
         """The view that its prompt is about; None if it takes no prompt."""
         return None
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether its votes have probabilities."""
+        return True
 
     @property
     def reads_aliases(self) -> bool:

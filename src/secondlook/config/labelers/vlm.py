@@ -81,6 +81,11 @@ class VlmOptions(Labeler):
         return self
 
     @property
+    def gives_probabilities(self) -> bool:
+        """Return whether it does more than to generate text."""
+        return self.answer != "generate"
+
+    @property
     def looks_at(self) -> Sight:
         """Return images where it needs more than the stored crops: the whole image, or a margin."""
         if self.view == "box" or self.margin is not None:

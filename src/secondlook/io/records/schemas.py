@@ -1,4 +1,7 @@
-"""The rows that stages exchange: their names, their Arrow schemas, and the words in their columns."""
+"""The rows that stages exchange: their names, their Arrow schemas, and the words in their columns.
+
+`meanings` beside this file says what each column means.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,11 +38,11 @@ RejectReason = Literal[
 ]
 
 # `low_mass`: a VLM that wanted to say something else; `unparsed`: text that names no class; `failed`: see `answer`;
-# `unknown_class`: the given class was not in what the labeler learned from
-VoteStatus = Literal["answered", "abstained", "low_mass", "unparsed", "failed", "unknown_class"]
+# `unknown_class`: the given class was not in what the labeler learned from;
+# `not_asked`: the labeler was not asked, because others were sure: missing by design, never an abstention
+VoteStatus = Literal["answered", "abstained", "low_mass", "unparsed", "failed", "unknown_class", "not_asked"]
+NOT_ASKED: VoteStatus = "not_asked"
 
-# `random`: drawn with a known probability, so that estimates hold; `queue`: chosen because a look seems useful;
-# `audit`: shown again with a wrong proposal; `copy`: nobody looked, the label is that of a near-duplicate or a track
 ReviewSample = Literal["random", "queue", "audit", "copy"]
 AUDIT: ReviewSample = "audit"
 COPY: ReviewSample = "copy"
@@ -86,8 +89,8 @@ INSTANCE = Record(
             pa.field("given", pa.string()),
             pa.field("truth", pa.string()),
             pa.field("attributes", pa.map_(pa.string(), pa.string())),
-            pa.field("track", pa.string()),  # the same for all boxes of one object of a clip; null without tracks
-            pa.field("group", pa.string(), nullable=False),  # objects that belong together: `dataset.group_by`
+            pa.field("track", pa.string()),
+            pa.field("group", pa.string(), nullable=False),
             pa.field("split", pa.string()),
             pa.field("shard", pa.int32(), nullable=False),
         ]
@@ -108,8 +111,8 @@ IMAGE = Record(  # what a dataset says of its images, in its own order
     pa.schema(
         [
             pa.field("image_path", pa.string(), nullable=False),
-            pa.field("place", pa.int32(), nullable=False),  # in the list of images of the dataset, from 0
-            pa.field("source_id", pa.string()),  # the id of the image there; null without one
+            pa.field("place", pa.int32(), nullable=False),
+            pa.field("source_id", pa.string()),
             pa.field("tags", pa.list_(pa.string())),
         ]
     ),
@@ -131,15 +134,13 @@ CROP = Record(
         [
             pa.field("instance_id", pa.string(), nullable=False),
             pa.field("image_id", pa.string(), nullable=False),
-            pa.field("group", pa.string(), nullable=False),  # that of the instance
-            pa.field(
-                "reference_label", pa.string()
-            ),  # the class of a reference object; null for the objects of the dataset
-            pa.field("source", pa.string()),  # where a reference object comes from
+            pa.field("group", pa.string(), nullable=False),
+            pa.field("reference_label", pa.string()),
+            pa.field("source", pa.string()),
             pa.field("width", pa.int32(), nullable=False),
             pa.field("height", pa.int32(), nullable=False),
-            pa.field("image", pa.binary()),  # JPEG or PNG; null where only the place is stored
-            pa.field("place", PLACE),  # px; right and bottom exclusive, width and height of the whole image
+            pa.field("image", pa.binary()),
+            pa.field("place", PLACE),
         ]
     ),
 )
@@ -151,12 +152,25 @@ VOTE = Record(
             pa.field("labeler", pa.string(), nullable=False),
             pa.field("label", pa.string()),
             pa.field("probabilities", pa.list_(pa.float32())),
-            pa.field("log_p", pa.list_(pa.float32())),  # of each class, where a VLM scored its wordings
-            pa.field("mass", pa.float32()),  # the probability that the answer is any of the classes at all
+            pa.field("log_p", pa.list_(pa.float32())),
+            pa.field("mass", pa.float32()),
             pa.field("confidence", pa.float32()),
             pa.field("answer", pa.string()),
-            pa.field("status", pa.string(), nullable=False),  # one of VoteStatus
-            pa.field("fold", pa.int32()),  # of the labeler that learned nothing from this fold; null: learned elsewhere
+            pa.field("status", pa.string(), nullable=False),
+            pa.field("fold", pa.int32()),
+        ]
+    ),
+)
+ASKED = Record(  # whether a labeler is asked about each object, by the votes of others
+    "asked",
+    pa.schema(
+        [
+            pa.field("instance_id", pa.string(), nullable=False),
+            pa.field("asked", pa.bool_(), nullable=False),
+            pa.field("why", pa.string()),  # `doubtful`, `disagree` or `random`; null where it is not asked
+            pa.field("drawn", pa.bool_(), nullable=False),  # in the random share, whatever else speaks for asking
+            pa.field("label", pa.string()),  # the best class of the others, without the given label; null for none
+            pa.field("confidence", pa.float32(), nullable=False),  # the probability of that class
         ]
     ),
 )
@@ -166,7 +180,7 @@ GROUP = Record(  # which objects belong together, near-duplicates included, and 
         [
             pa.field("instance_id", pa.string(), nullable=False),
             pa.field("group", pa.string(), nullable=False),
-            pa.field("fold", pa.int32()),  # null without folds, and for reference objects that are near no object
+            pa.field("fold", pa.int32()),
         ]
     ),
 )
@@ -176,10 +190,10 @@ LESSON = Record(  # what labelers learn out of fold
         [
             pa.field("instance_id", pa.string(), nullable=False),
             pa.field("group", pa.string(), nullable=False),
-            pa.field("fold", pa.int32()),  # nothing of it is learned by what judges this fold; null: all learn from it
+            pa.field("fold", pa.int32()),
             pa.field("given", pa.string()),
-            pa.field("label", pa.string()),  # the class that the object teaches; null: none
-            pa.field("trusted", pa.bool_(), nullable=False),  # the class is that of people or of the reference
+            pa.field("label", pa.string()),
+            pa.field("trusted", pa.bool_(), nullable=False),
         ]
     ),
 )
@@ -192,7 +206,7 @@ DECISION = Record(
             pa.field("label", pa.string()),
             pa.field("posterior", pa.list_(pa.float32())),
             pa.field("confidence", pa.float32(), nullable=False),
-            pa.field("score", pa.float64(), nullable=False),  # what the acceptance level is compared with; -1: never
+            pa.field("score", pa.float64(), nullable=False),
             pa.field("agreement", pa.float32(), nullable=False),
             pa.field("n_votes", pa.int32(), nullable=False),
             pa.field("action", pa.string(), nullable=False),
@@ -216,14 +230,14 @@ REVIEW = Record(
     pa.schema(
         [
             pa.field("instance_id", pa.string(), nullable=False),
-            pa.field("labeler", pa.string(), nullable=False),  # `human:<name>`
-            pa.field("label", pa.string()),  # null: could not tell
-            pa.field("sample", pa.string(), nullable=False),  # one of ReviewSample
-            pa.field("probability", pa.float64()),  # the random sample is all objects with a smaller `review_fraction`
+            pa.field("labeler", pa.string(), nullable=False),
+            pa.field("label", pa.string()),
+            pa.field("sample", pa.string(), nullable=False),
+            pa.field("probability", pa.float64()),
             pa.field("note", pa.string()),
             pa.field("decided_at", pa.string()),
-            pa.field("view", pa.string()),  # `single` or `wall`: how the object was shown
-            pa.field("seconds", pa.float32()),  # that the decision took; on a wall, the part of one object
+            pa.field("view", pa.string()),
+            pa.field("seconds", pa.float32()),
         ]
     ),
 )
@@ -232,13 +246,13 @@ QUEUE = Record(
     pa.schema(
         [
             pa.field("instance_id", pa.string(), nullable=False),
-            pa.field("rank", pa.int32(), nullable=False),  # from 0, the order in which people should look
-            pa.field("sample", pa.string(), nullable=False),  # one of ReviewSample
-            pa.field("probability", pa.float64()),  # as in `review`; null for the queue
-            pa.field("proposal", pa.string()),  # the class that is proposed; a wrong one in an audit
+            pa.field("rank", pa.int32(), nullable=False),
+            pa.field("sample", pa.string(), nullable=False),
+            pa.field("probability", pa.float64()),
+            pa.field("proposal", pa.string()),
             pa.field("benefit", pa.float32(), nullable=False),
             pa.field("reason", pa.string(), nullable=False),
-            pa.field("group", pa.string(), nullable=False),  # near-duplicates share the id of the first of them
+            pa.field("group", pa.string(), nullable=False),
         ]
     ),
 )
@@ -247,8 +261,8 @@ ALIKE = Record(
     pa.schema(
         [
             pa.field("instance_id", pa.string(), nullable=False),
-            pa.field("group", pa.string(), nullable=False),  # the object of the queue that is shown for it
-            pa.field("kind", pa.string(), nullable=False),  # `track` or `near_duplicate`
+            pa.field("group", pa.string(), nullable=False),
+            pa.field("kind", pa.string(), nullable=False),
         ]
     ),
 )
@@ -262,12 +276,12 @@ SENT = Record(  # what `review export-to` handed over to another tool, so that `
             pa.field("width", pa.int32(), nullable=False),
             pa.field("height", pa.int32(), nullable=False),
             *(pa.field(name, pa.float32(), nullable=False) for name in ("x", "y", "w", "h")),
-            pa.field("mask_xywh", pa.list_(pa.float32(), 4)),  # the box around the mask, px; null without a mask
+            pa.field("mask_xywh", pa.list_(pa.float32(), 4)),
             pa.field("given", pa.string()),
-            pa.field("proposal", pa.string()),  # the class that the queue proposes; a wrong one in an audit
-            pa.field("label", pa.string()),  # the label that the box bore
-            pa.field("sample", pa.string()),  # one of ReviewSample; null for an object outside of the queue
-            pa.field("probability", pa.float64()),  # as in `queue`
+            pa.field("proposal", pa.string()),
+            pa.field("label", pa.string()),
+            pa.field("sample", pa.string()),
+            pa.field("probability", pa.float64()),
         ]
     ),
 )

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +15,9 @@ from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.io import parquetfile
 from secondlook.io.records.schemas import CROP, REFERENCE, Record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROW_GROUP, CROP_ROW_GROUP = 4096, 128  # rows
 FACTS_KEY = b"secondlook.facts"  # where such a table states what is known of its dataset
@@ -95,6 +98,12 @@ def count(path: Path, record: Record) -> int:
     """Return the number of rows of a file of `record`."""
     check(path, record)
     return parquetfile.count(path)
+
+
+def as_frame(table: pa.Table) -> "pd.DataFrame":
+    """Return rows as a data frame; attributes are dicts."""
+    frame: pd.DataFrame = table.to_pandas(maps_as_pydicts="lossy")
+    return frame
 
 
 def read_many(paths: Sequence[Path], record: Record) -> pa.Table:

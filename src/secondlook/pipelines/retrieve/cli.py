@@ -80,6 +80,8 @@ def complete(
     from secondlook.pipelines.retrieve import recipe_steps
 
     settings = parse_options(CompletionOptions, options)
+    labels = Path(settings.labels) if settings.labels else None
+    require_apart([out / name for name in recipe_steps.OF_COMPLETION], [*files_in(source), labels])
     typer.echo(recipe_steps.complete(source, out, settings, batch, threads=threads))
 
 
@@ -96,7 +98,10 @@ def train(
     from secondlook.config.root import parse_options
     from secondlook.pipelines.retrieve import recipe_steps
 
-    recipe_steps.train_recipe(source, completed, out, parse_options(Recipe, options), threads=threads)
+    recipe = parse_options(Recipe, options)
+    start = Path(recipe.source.model) if recipe.source.model else None
+    require_apart([out, out / "metrics.csv"], [start, completed])
+    recipe_steps.train_recipe(source, completed, out, recipe, threads=threads)
 
 
 @app.command()
@@ -209,6 +214,7 @@ def import_weights(
     """Turn a file of open_clip's training into a folder of weights and config that works wherever a model is named."""
     from secondlook.pipelines.retrieve import recipe_steps
 
+    require_apart([out], [Path(architecture)])
     typer.echo(recipe_steps.import_weights(weights, out, architecture), err=True)
 
 

@@ -22,8 +22,9 @@ def written(text: str, kind: str, form: CaptionForm) -> str:
 def candidate(text: str, phrase: str, prefix: str) -> str:
     """Return a completed phrase as in the released script: after "This is a " or "A ", as in `text`.
 
-    With `prefix` "none" it has no prefix.
+    With `prefix` "none", or where `text` has no article, it has no prefix.
     """
-    if prefix == "none":
+    article = "" if prefix == "none" else article_of(text)
+    if not article:
         return phrase
-    return f"This is a {phrase}" if text.startswith("This") else f"A {phrase}" if text.startswith("A") else phrase
+    return f"This is a {phrase}" if article[:1] in "Tt" else f"A {phrase}"

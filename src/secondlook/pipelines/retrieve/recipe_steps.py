@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from secondlook.pipelines.retrieve.complete import Completion
 
 
+OF_COMPLETION = ("completed.parquet", "accuracy.csv", "doubts.csv", "rejects.csv")  # files
+
+
 def complete(index: Path, out: Path, options: CompletionOptions, batch: int, *, threads: int) -> str:
     """Write `completed.parquet`, `accuracy.csv` and `doubts.csv` of the vehicles of the training split to `out`.
 

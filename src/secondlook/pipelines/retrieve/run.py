@@ -46,10 +46,7 @@ class RetrieveRun:
         loaded = {Path(path).stem: (path, *yamlfile.load(Path(path))) for path in options.recipes}
         contents = {name: (path, content) for name, (path, content, _) in loaded.items()}
         variants = {}
-        if options.ablation:
-            if options.ablated not in contents:
-                have = ", ".join(contents) or "none"
-                raise UsageError(f"config: `retrieve.ablated`: `{options.ablated}` is not a recipe (there: {have}).")
+        if options.ablated in contents:
             path, content = contents[options.ablated]
             for name, change in options.ablation.items():
                 variants[f"{options.ablated}-{name}"] = (f"{path} with `{name}`", merged(content, change))
@@ -83,6 +80,14 @@ class RetrieveRun:
     def main(self) -> list[str]:
         """Return the recipes of the config without the variants of the ablation, then the merged submissions."""
         return [*(name for name in self.recipes if name not in self.variants), *self.options.merged]
+
+    def varied(self) -> list[str]:
+        """Return the recipes of `main` and the variants; raises UsageError where the ablated recipe is not there."""
+        if not self.variants:
+            have = ", ".join(self.recipes) or "none"
+            named = f"`retrieve.ablated`: `{self.options.ablated}`"
+            raise UsageError(f"config: {named} is not a recipe with an `ablation` (recipes: {have}).")
+        return [*self.main(), *self.variants]
 
     def parts(self, merged: str, split: str) -> list[str]:
         """Return the submissions that are merged."""
@@ -126,20 +131,16 @@ class RetrieveRun:
         trained = options.source.trained if options and options.source else None
         return self.trained_files(trained) if trained else []
 
-    def _placed(self, source: ClipSource) -> dict[str, Any]:
-        """Return a source with a trained recipe replaced by its folder."""
-        if source.trained is not None:
-            return {"model": f"{self.folder}/{source.trained}/train"}
-        return source.model_dump(exclude_none=True)
-
     def training(self, recipe: str) -> str:
         """Return the recipe as the options of its training."""
-        return self._options(recipe, self._placed(self.recipes[recipe].source))
+        return self._options(recipe, _placed(self.recipes[recipe].source, self.folder))
 
     def using(self, recipe: str) -> str:
         """Return the recipe as the options of steps that use its model."""
         trained = {"model": f"{self.folder}/{recipe}/train"}
-        return self._options(recipe, trained if self.is_trained(recipe) else self._placed(self.recipes[recipe].source))
+        return self._options(
+            recipe, trained if self.is_trained(recipe) else _placed(self.recipes[recipe].source, self.folder)
+        )
 
     def _options(self, recipe: str, source: dict[str, Any]) -> str:
         content = self.recipes[recipe].model_dump(mode="json", exclude={"resources": True, "complete": {"resources"}})
@@ -151,7 +152,7 @@ class RetrieveRun:
         if options is None:
             raise UsageError(f"recipe {recipe}: has no section `complete`.")
         content = options.model_dump(mode="json", exclude={"resources"})
-        source = self._placed(options.source) if options.source else None
+        source = _placed(options.source, self.folder) if options.source else None
         return json.dumps({**content, "source": source}, sort_keys=True)
 
     def resources(self, recipe: str) -> Resources:
@@ -195,6 +196,13 @@ class RetrieveRun:
             raise UsageError("config: `retrieve.recipes` is empty; list files of workflow/retrieve.")
         submissions = [f"{self.folder}/{name}/test/submission.json" for name in self.main()]
         return [self.summary, *(f"{self.folder}/report/{name}" for name in TABLES), *submissions]
+
+
+def _placed(source: ClipSource, folder: str) -> dict[str, Any]:
+    """Return a source with a trained recipe replaced by its folder in the results `folder`."""
+    if source.trained is not None:
+        return {"model": f"{folder}/{source.trained}/train"}
+    return source.model_dump(exclude_none=True)
 
 
 def _require_trained(path: str, recipe: Recipe, recipes: Mapping[str, Recipe]) -> None:

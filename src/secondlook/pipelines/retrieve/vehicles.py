@@ -1,5 +1,6 @@
 """Vehicle phrases of the track: colour, brand and type; training labels name some, queries all."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ BRANDS = (
     *("ROEWE", "SGMW", "SKODA", "Shacman", "Shuanghuan", "Soueast", "Style", "Subaru", "Suzuki", "Toyota"),
     *("Volkswagen", "Volvo", "XIALI", "Yutong", "ZXAUTO"),
 )
-_ARTICLES = ("This is a ", "This is an ", "A ", "An ")
+_ARTICLE = re.compile(r"(?:this\s+is\s+)?an?\s+", re.IGNORECASE)
 _BY_LENGTH = sorted((tuple(brand.split()) for brand in BRANDS), key=len, reverse=True)
 
 
@@ -45,8 +46,9 @@ def bare(phrase: str) -> str:
 
 
 def article_of(phrase: str) -> str:
-    """Return the article that a phrase begins with, such as "This is a ", or nothing."""
-    return next((one for one in _ARTICLES if phrase.startswith(one)), "")
+    """Return the article that a phrase begins with as it stands there, such as "This is a " or "an ", or nothing."""
+    found = _ARTICLE.match(phrase)
+    return found[0] if found else ""
 
 
 def captioned(phrase: str, *, long: bool) -> str:

@@ -168,5 +168,5 @@ def _state_of(path: Path) -> dict[str, Any]:
             return dict(load_file(path))
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except checkpoints.pickle_errors() as error:
-        reason = str(error).split("\n", maxsplit=1)[0]
+        reason = checkpoints.pickle_reason(error)
         raise DataError(f"{path}: is not a readable file of weights ({reason}); fetch it again.") from error

@@ -186,9 +186,12 @@ def train(
     from secondlook.config.scenes import read_vocabulary
     from secondlook.config.scenes_training import NetworkRun
     from secondlook.pipelines.scenes import network_steps
+    from secondlook.pipelines.scenes.train import FILES
 
     settings = parse_options(NetworkRun, options)
     files = network_steps.Tables(images, splits, points, pairs)
+    start = Path(settings.network.weights) if settings.network.weights else None
+    require_apart([out / name for name in FILES], [*files.given, start])
     command = ["scenes", "train", str(images), "--out", str(out), "--splits", str(splits), "--threads", str(threads)]
     command += [part for name, path in (("--points", points), ("--pairs", pairs)) if path for part in (name, str(path))]
     command += ["--vocabulary", str(vocabulary), "--options", json.dumps(settings.model_dump(mode="json"))]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondlook.base.errors import DataError, UsageError, first_line
+from secondlook.base.errors import DataError, UsageError
 from secondlook.config.scenes_training import NetworkOptions
 from secondlook.io import files
 from secondlook.models import checkpoints, fitting
@@ -45,7 +45,6 @@ _CLASSIFIERS = {
     "mobilenet_v2": {"backbone.": "model_ft.", "head.": "model_ft.classifier.1."},
 }
 _FUSION = "fuse.0.weight"  # its inputs are skip, then pyramid; those of the original pyramid, then skip
-_PARALLEL = "module."  # before every name of a network that was saved as several GPUs share it
 _OPTIMISER = {"state", "param_groups"}
 PUBLISHED_WIDTH = 256
 
@@ -88,7 +87,7 @@ def from_published(tensors: Mapping[str, Any], network: "Network", options: Netw
 
     Raises DataError as `fitting.require_alike` does, and for constants that are not those of the original.
     """
-    tensors = _unwrapped(tensors)
+    tensors = fitting.without_parallel(tensors)
     names, ours, constants = names_of(network, options), network.state_dict(), _constants(options)
     wanted = {**{names[name]: value for name, value in ours.items()}, **constants}
     fitting.require_alike(tensors, wanted, path, Expected(_described(options), *_WAYS_OUT, _OF_CLASSES))
@@ -123,12 +122,6 @@ def _constants(options: NetworkOptions) -> Tensors:
     }
 
 
-def _unwrapped(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
-    if tensors and all(name.startswith(_PARALLEL) for name in tensors):
-        return {name.removeprefix(_PARALLEL): value for name, value in tensors.items()}
-    return tensors
-
-
 def _described(options: NetworkOptions) -> str:
     return f"the network `kind: {options.kind}`, `backbone: {options.backbone}`"
 
@@ -148,7 +141,7 @@ def read(path: Path) -> Mapping[str, Any]:
         raise DataError(f"{path}: there is no such file; give `model_enc_*.pth`.") from error
     except checkpoints.pickle_errors() as error:
         raise DataError(
-            f"{path}: is not a readable file of weights ({first_line(error)}); give `model_enc_*.pth`."
+            f"{path}: is not a readable file of weights ({checkpoints.pickle_reason(error)}); give `model_enc_*.pth`."
         ) from error
     if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
         raise DataError(f"{path}: holds no tensors by name; give `model_enc_*.pth`.")

@@ -73,6 +73,7 @@ def motion(
     from secondlook.config.video import MotionOptions
     from secondlook.pipelines.video import steps
 
+    require_apart([out], [truth])
     steps.find_motion(source, out, parse_options(MotionOptions, options), truth)
 
 
@@ -103,8 +104,12 @@ def train(
     from secondlook.config.root import parse_options
     from secondlook.config.video import Training
     from secondlook.pipelines.video import steps
+    from secondlook.pipelines.video.train import FILES
 
-    steps.train_round(labels, out, parse_options(Training, options), threads=threads)
+    training = parse_options(Training, options)
+    start = training.network.weights
+    require_apart([out / name for name in FILES], [*labels, Path(start) if start else None])
+    steps.train_round(labels, out, training, threads=threads)
 
 
 @app.command()
@@ -124,7 +129,7 @@ def predict(
     from secondlook.config.video import DetectorOptions
     from secondlook.pipelines.video import steps
 
-    require_apart([out], [source, weights])
+    require_apart([out, out.with_suffix(".rejects.csv")], [source, weights])
     network = parse_options(DetectorOptions, options)
     steps.find_objects(source, weights, out, name, network, score=score, threads=threads)
 
@@ -197,9 +202,11 @@ def import_(
     from secondlook.config.root import parse_options
     from secondlook.config.video import DetectorOptions
     from secondlook.pipelines.video import exchange
+    from secondlook.pipelines.video.published_weights import OURS
 
     if source.is_file():
-        exchange.import_weights(source, as_folder(out), parse_options(DetectorOptions, options))
+        require_apart([as_folder(out) / OURS], [source])
+        exchange.import_weights(source, out, parse_options(DetectorOptions, options))
     elif source.is_dir() and frames is not None and name is not None:
         require_ending(out, ".json")
         require_apart([out], [frames, *source.rglob("*.json")])
@@ -212,7 +219,10 @@ def import_(
 
 @app.command()
 def export(
-    source: Annotated[Path, typer.Argument(help="Folder that the step `train` wrote, or labels of a round (.json).")],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="Folder that the step `train` wrote, or the labels of a round (.json, all parts)."),
+    ],
     out: Annotated[Path, typer.Option(help="File (.pth) for weights, or folder for labels, one JSON per frame.")],
     options: Options = None,
 ) -> None:
@@ -221,12 +231,14 @@ def export(
     from secondlook.config.video import DetectorOptions
     from secondlook.pipelines.video import exchange
 
-    if source.is_dir():
-        require_ending(out, ".pth")
-        require_apart([out], files_in(source))
-        exchange.export_weights(source, out, parse_options(DetectorOptions, options))
+    if not any(source.is_dir() for source in sources):
+        exchange.export_labels(sources, as_folder(out))
+    elif len(sources) > 1:
+        raise UsageError("weights are one folder; give it alone, or give only labels (.json), those of one round.")
     else:
-        exchange.export_labels(source, as_folder(out))
+        require_ending(out, ".pth")
+        require_apart([out], files_in(sources[0]))
+        exchange.export_weights(sources[0], out, parse_options(DetectorOptions, options))
 
 
 @app.command()

@@ -71,7 +71,7 @@ def _resnet(options: DetectorOptions, *, with_start: bool) -> "nn.Module":
             backbone_name=options.backbone, weights=weights, norm_layer=norm, trainable_layers=layers
         )
     except (OSError, RuntimeError) as error:
-        reason = str(error).split("\n", maxsplit=1)[0]
+        reason = checkpoints.pickle_reason(error)
         raise DataError(f"{options.backbone}: no ImageNet weights ({reason}); set `start: scratch`.") from error
     if with_start and options.start == "moco":
         _load_moco(backbone.body, options.weights)
@@ -93,7 +93,7 @@ def _load_moco(body: "nn.Module", path: str | None) -> None:
         fitting.require_sensible(body_state, Path(path))
         loaded = body.load_state_dict(body_state, strict=False)
     except checkpoints.pickle_errors() as error:
-        reason = str(error).split("\n", maxsplit=1)[0]
+        reason = checkpoints.pickle_reason(error)
         raise DataError(f"{path}: is not a MoCo v2 checkpoint that holds only weights ({reason}).") from error
     if loaded.missing_keys:
         raise DataError(f"{path}: has no `{prefix}{loaded.missing_keys[0]}`; it is not the checkpoint of a ResNet-50.")

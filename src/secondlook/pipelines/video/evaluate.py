@@ -28,6 +28,7 @@ SIZES_PX = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2), "la
 MOST = (1, 10, 100)  # detections of a frame, for AR
 FIGURES = ("AP", "AP50", "AP75", *(f"AR{most}" for most in MOST))
 PRECISION_COLUMNS = ("of", "objects", "n", *FIGURES)
+_NAMED = 5  # clips in a sentence
 _INSIDE, _OUTSIDE = 1.0, 3.0  # areas that stand for moving or standing
 _Rows = tuple[list[Any], list[Any], list[Any]]  # images, true objects and detections as COCO has them
 Figures = tuple[Any, ...]  # kind, objects and FIGURES
@@ -69,7 +70,11 @@ def average_precision(clips: Sequence[ClipLabels], truth: Sequence[ClipLabels]) 
     truths, detected = _by_frame(truth), _by_frame([one.above(AP_FROM) for one in clips])
     ids = {key: number for number, key in enumerate(sorted(set(truths) & set(detected)), start=1)}
     if not ids:
-        raise DataError("the truth has none of the evaluated frames; give the truth of the same clips.")
+        names = [", ".join(sorted({clip for clip, _ in keys})[:_NAMED]) or "none" for keys in (truths, detected)]
+        raise DataError(
+            f"the truth has none of the evaluated frames (clips of the truth: {names[0]}; evaluated: {names[1]}); give "
+            "the truth of the same clips."
+        )
     images = [
         {"id": number, "width": truths[key][0].width, "height": truths[key][0].height} for key, number in ids.items()
     ]

@@ -1,5 +1,6 @@
 """Steps `import` and `export`: weights and labels of MOD-UV's published code become ours, and the way back."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from secondlook.base import progress
@@ -32,10 +33,10 @@ def import_labels(source: Path, frames: Path, out: Path, name: str) -> None:
     labels.write(out, labelled, {"step": "import", "options": {"round": name}})
     objects = sum(len(row) for one in labelled for row in one.found)
     progress.say(f"video: {objects} objects in {len(used)} frames")
-    if others := sum(path not in used for path in source.rglob("*.json")):
+    if others := sum(path not in used for path in published_labels.files_in(source)):
         progress.say(f"video: {others} label files in {source} are left out, as {frames} does not list their frames")
 
 
-def export_labels(source: Path, out: Path) -> None:
-    """Write the labels of a round as the published code reads them."""
-    progress.say(f"video: {published_labels.write(out, labels.read(source))} label files in {out}")
+def export_labels(sources: Sequence[Path], out: Path) -> None:
+    """Write the labels of a round, of all its parts, as the published code reads them."""
+    progress.say(f"video: {published_labels.write(out, labels.read_all(sources))} label files in {out}")

@@ -45,7 +45,7 @@ def _raft(options: MotionOptions) -> Flow:
             model = getattr(optical_flow, options.raft)(weights=None)
             model.load_state_dict(torch.load(options.raft_weights, map_location="cpu", weights_only=True))
     except checkpoints.pickle_errors() as error:
-        reason = str(error).split("\n", maxsplit=1)[0]
+        reason = checkpoints.pickle_reason(error)
         raise DataError(
             f"{options.raft}: its weights cannot be loaded ({reason}); set `raft_weights`, or `source: flow`."
         ) from error

@@ -14,6 +14,7 @@ from secondlook.config.video import FrameOptions
 from secondlook.io import files, imagefiles, packed
 from secondlook.io.imagefiles import SUFFIXES
 from secondlook.io.inside import Inside
+from secondlook.pipelines.video import listed_frames
 from secondlook.pipelines.video.labels import ClipLabels, Frame
 from secondlook.pixels import images
 from secondlook.pixels.images import UnreadableImageError
@@ -56,7 +57,7 @@ def clips_in(folder: Path, listed: Path | None, besides: Path | None = None) -> 
     """
     if listed is not None:
         inside = Inside(folder, links_anywhere=True)
-        wanted = list(dict.fromkeys(line.split()[0] for line in _lines(listed)))
+        wanted = list(dict.fromkeys(line.split()[0] for line in listed_frames.lines(listed)))
         for clip in wanted:
             if not inside.holds(clip):
                 raise DataError(f"{listed}: the clip `{clip}` is outside {folder}; list only clips below that folder.")
@@ -69,6 +70,7 @@ def clips_in(folder: Path, listed: Path | None, besides: Path | None = None) -> 
     films = [name for name in names if name.suffix.lower() in VIDEOS]
     empty = {name for name in _folders(folder) if not _is_hidden(name, written)}
     empty -= {parent for name in (*still, *films) for parent in (name, *name.parents)}
+    empty -= _read_already(folder, empty, {name.parent for name in names})
     _say_others(folder, [name.suffix for name in names if name.suffix.lower() not in SUFFIXES + VIDEOS])
     deep = sorted(str(folder / name) for name in still if len(name.parts) > 1)
     if deep:
@@ -76,7 +78,7 @@ def clips_in(folder: Path, listed: Path | None, besides: Path | None = None) -> 
     clips = [(name.as_posix() if name.parts else folder.resolve().name, folder / name) for name in still | empty]
     clips += [(name.with_suffix("").as_posix(), folder / name) for name in films]
     clips.sort(key=lambda clip: (text.natural(clip[0]), clip[1].as_posix()))
-    return apart((_clip_of(name), path) for name, path in clips)
+    return apart((listed_frames.clip_of(name), path) for name, path in clips)
 
 
 def apart(clips: Iterable[tuple[str, Path]], taken: frozenset[str] = frozenset()) -> dict[str, Path]:
@@ -95,6 +97,16 @@ def apart(clips: Iterable[tuple[str, Path]], taken: frozenset[str] = frozenset()
 
 def _folders(folder: Path) -> list[PurePosixPath]:
     return [PurePosixPath(path.name) for path in folder.iterdir() if path.is_dir()]
+
+
+def _read_already(folder: Path, others: Iterable[PurePosixPath], read: set[PurePosixPath]) -> set[PurePosixPath]:
+    """Return other folders that are, behind a link, one in which files were found: no image may count twice."""
+    places = {(folder / name).resolve() for name in read} | {folder.resolve()}
+    twice = {name for name in others if (folder / name).resolve() in places}
+    if twice:
+        first = folder / min(twice)
+        progress.say(f"video: {len(twice)} folders are left out, as links lead to the same files; the first: {first}")
+    return twice
 
 
 def _inside(folder: Path, other: Path | None) -> PurePosixPath | None:
@@ -117,9 +129,11 @@ def _say_others(folder: Path, suffixes: Sequence[str]) -> None:
 def _by_name(clips: Iterable[tuple[str, Path]]) -> dict[str, Path]:
     by_name: dict[str, Path] = {}
     for name, path in clips:
-        other = by_name.setdefault(_clip_of(name), path)
+        other = by_name.setdefault(listed_frames.clip_of(name), path)
         if other != path:
-            raise UsageError(f"{other} and {path} would both be the clip {_clip_of(name)}; rename one of them.")
+            raise UsageError(
+                f"{other} and {path} would both be the clip {listed_frames.clip_of(name)}; rename one of them."
+            )
     return by_name
 
 
@@ -130,7 +144,7 @@ def extract(
 
     Frames of a video file are written to the folder `out`/<clip>; frames in a folder stay there.
     """
-    numbers = _numbers(listed) if listed is not None else {}
+    numbers = listed_frames.numbers(listed) if listed is not None else {}
     labels, rejects, tally = [], [], Tally()
     for clip, source in progress.track(clips.items(), total=len(clips), what="clips"):
         frames: list[Frame] = []
@@ -208,8 +222,7 @@ def _of_images(numbered: Sequence[tuple[int, Path]], options: FrameOptions, tall
     tally.count(len(chosen), len(numbered))
     for number, path in chosen:
         if packed.archive_of(path) is None and not path.is_file():
-            why = "there is no such file; correct the list, or add the image"
-            yield {"path": path.as_posix(), "reason": "missing_image", "detail": why}
+            yield {"path": path.as_posix(), **_not_there(path)}
             continue
         try:
             images.read_header(path)  # decoders fill the missing part of a cut file with grey
@@ -219,29 +232,8 @@ def _of_images(numbered: Sequence[tuple[int, Path]], options: FrameOptions, tall
             yield {"path": path.as_posix(), "reason": "unreadable_image", "detail": str(error)}
 
 
-def _numbers(listed: Path) -> dict[str, list[int]]:
-    """Return the frame numbers in a list, by clip; a line that is there again counts once."""
-    numbers_of: dict[str, set[int]] = {}
-    lines = _lines(listed)
-    for line in lines:
-        name, number = line.split()
-        numbers_of.setdefault(_clip_of(name), set()).add(int(number))
-    if repeated := len(lines) - sum(map(len, numbers_of.values())):
-        progress.say(f"video: {repeated} lines of {listed} name a frame again and are left out")
-    return {clip: sorted(numbers) for clip, numbers in numbers_of.items()}
-
-
-def _clip_of(name: str) -> str:
-    return name.replace("/", "_")
-
-
-def _lines(listed: Path) -> list[str]:
-    try:
-        lines = [line for line in listed.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{listed}: cannot be read ({error}).") from error
-    for number, line in enumerate(lines, start=1):
-        parts = line.split()
-        if len(parts) != 2 or not parts[1].isdecimal():
-            raise DataError(f"{listed}:{number}: must be `clip frame`, such as `train/segment-1 45`, not {line!r}.")
-    return lines
+def _not_there(path: Path) -> Reject:
+    """Return why there is no image at a path: nothing is there, or a folder."""
+    if path.is_dir():
+        return {"reason": "unreadable_image", "detail": "this is a folder and not an image; rename it"}
+    return {"reason": "missing_image", "detail": "there is no such file; correct the list, or add the image"}

@@ -13,13 +13,14 @@ from secondlook.io import files, imagefiles
 from secondlook.io.replaced import replaced_files
 from secondlook.models import inference
 from secondlook.pages import render
-from secondlook.pipelines.video import detector, frames, labels, overlay, predict
+from secondlook.pipelines.video import detector, frames, labels, overlay, predict, usable
 from secondlook.pipelines.video.labels import ClipLabels
 from secondlook.pipelines.video.samples import read_frame
 from secondlook.pipelines.video.steps import write_rejects
 from secondlook.pixels import images
 
 ROUND = "final"
+REJECTS = "rejects.csv"
 EVERY = FrameOptions(stride=1)
 _HERE = Path(__file__).parent
 _QUALITY = 90
@@ -41,19 +42,24 @@ def look(
     inference.make_deterministic(0, threads)
     device = inference.pick_device(network.device)
     model = detector.load(weights, network, device)
-    clips = _clips(sources, out)
+    clips, rejected = _clips(sources, out, network)
     detected = [replace(one, found=predict.predict(model, one.frames, score, ROUND, device)) for one in clips]
     planned = {path.relative_to(out).as_posix() for one in clips for path in _written(one, out)}
     with replaced_files(out, planned) as written:
         labels.write(out / "boxes.json", detected, {"step": "look", "options": {"score": score, "round": ROUND}})
         shown = [one for clip in detected for one in _overlays(clip, out)]
-        files.write_text(out / "look.html", render.render(_HERE, _context(shown, score, weights), "look.html"))
+        files.write_text(
+            out / "look.html", render.render(_HERE, _context(shown, score, weights, rejected), "look.html")
+        )
         written.update(planned)
-    progress.say(f"video: {sum(len(one.scores) for one in shown)} objects in {len(shown)} images; see {out}/look.html")
+    progress.say(
+        f"video: {sum(len(one.scores) for one in shown)} objects in {len(shown)} images, {rejected} rejected; see "
+        f"{out}/look.html" + (f" and {out}/{REJECTS}" if rejected else "")
+    )
 
 
-def _clips(sources: Sequence[Path], out: Path) -> list[ClipLabels]:
-    """Return the frames of all sources; files that cannot be read become rows of `rejects.csv`."""
+def _clips(sources: Sequence[Path], out: Path, network: DetectorOptions) -> tuple[list[ClipLabels], int]:
+    """Return the frames of all sources; those that cannot be read or taken become rows of `rejects.csv`: how many."""
     single = [source for source in sources if source.is_file() and imagefiles.is_image(source)]
     found = [clip for source in sources if source not in single for clip in _in_source(source, out).items()]
     named = frames.apart(found, frozenset({frames.SINGLE} if single else ()))
@@ -61,10 +67,15 @@ def _clips(sources: Sequence[Path], out: Path) -> list[ClipLabels]:
     if single:
         more, unreadable = frames.of_single_images(single)
         clips, rejects = [more, *clips], [*unreadable, *rejects]
-    write_rejects(out / "rejects.csv", rejects)
+    clips, thin = usable.usable(clips, network)
+    for one in thin:
+        if named.get(one["clip"], out).is_file():
+            Path(one["path"]).unlink()  # a frame of a video, which no list of written files would have
+    rejects = [*rejects, *thin]
+    write_rejects(out / REJECTS, rejects)
     if not any(one.frames for one in clips):
-        raise DataError(f"none of the images can be read; see the reasons in {out / 'rejects.csv'}.")
-    return clips
+        raise DataError(f"none of the images can be read or taken; see the reasons in {out / REJECTS}.")
+    return clips, len(rejects)
 
 
 def _in_source(source: Path, out: Path) -> Mapping[str, Path]:
@@ -100,6 +111,6 @@ def _overlays(clip: ClipLabels, out: Path) -> Iterator[Shown]:
         yield Shown(address, frame.path, [one.certainty for one in objects])
 
 
-def _context(shown: Sequence[Shown], score: float, weights: Path) -> dict[str, Any]:
-    counts = {"images": len(shown), "objects": sum(len(one.scores) for one in shown)}
+def _context(shown: Sequence[Shown], score: float, weights: Path, rejected: int) -> dict[str, Any]:
+    counts = {"images": len(shown), "objects": sum(len(one.scores) for one in shown), "rejected": rejected}
     return {"shown": shown, "score": score, "weights": weights.as_posix(), **counts}

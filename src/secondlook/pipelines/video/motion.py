@@ -154,8 +154,9 @@ def _depth_model(name: str, device: str) -> tuple[Any, Any]:
 
     hub.rely_on_cache(name)
     try:
-        processor = AutoImageProcessor.from_pretrained(name)
-        return processor, AutoModelForDepthEstimation.from_pretrained(name).eval().to(inference.pick_device(device))
+        processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
+        model = AutoModelForDepthEstimation.from_pretrained(name, trust_remote_code=False)
+        return processor, model.eval().to(inference.pick_device(device))
     except load_errors() as error:
         raise DataError(fetch_hint(name, error)) from error
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from secondlook.base.arrays import Pixels
+from secondlook.pipelines.video import plates
 from secondlook.pipelines.video.labels import Found, Frame
 from secondlook.pipelines.video.samples import mask_at
 
@@ -25,10 +26,7 @@ def draw(image: Pixels, frame: Frame, objects: Sequence[Found]) -> Pixels:
     for place in order:
         left, top, right, bottom = _corners(objects[place])
         cv2.rectangle(drawn, (left, top), (right, bottom), colour_of(place), thick)
-    for place in order:
-        if (score := objects[place].score) is not None:
-            left, top, _, _ = _corners(objects[place])
-            _write(drawn, f"{100 * score:.0f}%", (left, top), max(_LEAST_LETTER_PX, 4 * thick))
+    _write_scores(drawn, objects, [place for place in reversed(order) if objects[place].score is not None], thick)
     return drawn
 
 
@@ -52,10 +50,17 @@ def _corners(one: Found) -> tuple[int, int, int, int]:
     return int(x), int(y), int(x + w), int(y + h)
 
 
-def _write(drawn: Pixels, text: str, corner: tuple[int, int], height_px: int) -> None:
-    """Write white on black above a corner, or inside the image where there is no space above."""
-    size = height_px / _LETTER_PX
-    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
-    left, foot = max(0, min(corner[0], drawn.shape[1] - width)), max(height + below, corner[1])
-    cv2.rectangle(drawn, (left, foot - height - below), (left + width, foot), (0, 0, 0), -1)
-    cv2.putText(drawn, text, (left, foot - below // 2), cv2.FONT_HERSHEY_SIMPLEX, size, (255,) * 3, 1, cv2.LINE_AA)
+def _write_scores(drawn: Pixels, objects: Sequence[Found], order: Sequence[int], thick: int) -> None:
+    """Write the scores of objects on plates beside their boxes; the first in `order` chooses its place first."""
+    scale = max(_LEAST_LETTER_PX, 4 * thick) / _LETTER_PX
+    texts = [f"{100 * objects[place].certainty:.0f}%" for place in order]
+    measured = [cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1) for text in texts]
+    sizes = [(width + 2 * thick, height + below) for (width, height), below in measured]
+    boxes = [_corners(objects[place]) for place in order]
+    found = plates.placed(boxes, sizes, (drawn.shape[1], drawn.shape[0]))
+    for place, text, (_, below), plate in zip(order, texts, measured, found, strict=True):
+        left, top, right, foot = plate
+        cv2.rectangle(drawn, (left, top), (right - 1, foot - 1), (0, 0, 0), -1)
+        cv2.rectangle(drawn, (left, top), (left + thick - 1, foot - 1), colour_of(place), -1)
+        start = (left + 2 * thick, foot - 1 - below // 2)
+        cv2.putText(drawn, text, start, cv2.FONT_HERSHEY_SIMPLEX, scale, (255,) * 3, 1, cv2.LINE_AA)

@@ -7,19 +7,33 @@ and name the last column and row of the object; those of later rounds are where 
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from secondlook.base.errors import DataError, UsageError
-from secondlook.io import files, jsonfile, rle
-from secondlook.pipelines.video.labels import Box, ClipLabels, Found, Frame, Rle, box_of, decode, folders_of
+from secondlook.io import files, jsonfile
+from secondlook.io.replaced import LIST, replaced_files
+from secondlook.pipelines.video.labels import (
+    Box,
+    ClipLabels,
+    Found,
+    Frame,
+    Rle,
+    box_of,
+    decode,
+    folders_of,
+    is_mask,
+)
 
 _LISTS = {"masks", "boxes", "scores", "labels"}
 _LEVELS = {"L0": "moving", "L1": "mobile", "L2": "merged"}
+_FIRST = "moving"  # the round without scores
 _ROUNDS = ("moving", "mobile", "large", "small", "merged", "final")
 _ASPECT = 0.05  # how far, as a logarithm, the ratio of a map's sides may be from that of the image: 640 x 192 of KITTI
+_NEAR_PX = 2  # how far a side of a box may be from that of its mask, in px of the mask: rounding, and the last pixel
+_ENLARGED = 2 / 28  # the same for predicted masks, as a share of the box
 _ROUNDED_PX = 0.5  # how far a box may reach out of its image: published corners are rounded
 
 
@@ -30,11 +44,21 @@ def round_of(name: str) -> str:
     return _LEVELS.get(name, name)
 
 
+def _require_level(path: Path, name: str, *, scored: bool) -> None:
+    """Raise UsageError for labels with scores as L0, and for labels without as those of a later round."""
+    if scored and name == _FIRST:
+        raise UsageError(f"{path}: has scores, which L0 has not; give as --name the round of these labels, such as L1.")
+    if not scored and name != _FIRST:
+        raise UsageError(
+            f"{path}: has no scores, as only L0 has none; give --name L0, or labels of the round `{name}`."
+        )
+
+
 def read(folder: Path, clips: Sequence[ClipLabels], name: str) -> tuple[list[ClipLabels], set[Path]]:
     """Return the labels of the frames of clips, as those of a round, and the files that were read.
 
     Raises DataError for a frame without a file, which would else teach that it is empty, for a broken file, and for
-    files with scores beside files without.
+    files with scores beside files without; UsageError for a name that is not that of such labels.
     """
     labelled, used = [], set[Path]()
     first: dict[bool, Path] = {}
@@ -49,24 +73,34 @@ def read(folder: Path, clips: Sequence[ClipLabels], name: str) -> tuple[list[Cli
             if len(first) > 1:
                 raise DataError(f"{first[True]}: has scores, but {first[False]} has none; give labels of one round.")
         labelled.append(replace(labels, found=found))
+    for scored, path in first.items():
+        _require_level(path, name, scored=scored)
     return labelled, used
 
 
 def write(folder: Path, clips: Sequence[ClipLabels]) -> int:
-    """Write a file for each frame of clips, and return their number.
+    """Write a file for each frame of clips, and return their number; label files that only an earlier run wrote go.
 
     Raises DataError where some objects have scores and others none.
     """
     scored = {one.score is not None for labels in clips for row in labels.found for one in row}
     if len(scored) > 1:
         raise DataError("some objects have scores and others none; export the labels of one round.")
-    count = 0
-    for labels in clips:
-        for frame, objects in zip(labels.frames, labels.found, strict=True):
-            place = folder.joinpath(*folders_of(labels.clip, frame)[-1], f"{frame.number:06d}.json")
-            files.write_text(place, json.dumps(_content(objects, frame, scored=scored == {True})))
-            count += 1
-    return count
+    frames = {
+        "/".join((*folders_of(labels.clip, frame)[-1], f"{frame.number:06d}.json")): (frame, objects)
+        for labels in clips
+        for frame, objects in zip(labels.frames, labels.found, strict=True)
+    }
+    with replaced_files(folder, frames) as written:
+        for name, (frame, objects) in frames.items():
+            files.write_text(folder / name, json.dumps(_content(objects, frame, scored=scored == {True})))
+        written.update(frames)
+    return len(frames)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the label files in a folder, at any depth."""
+    return [path for path in folder.rglob("*.json") if path != folder / LIST]
 
 
 def _file_of(folder: Path, clip: str, frame: Frame) -> Path:
@@ -103,8 +137,8 @@ def _objects(path: Path, frame: Frame, name: str) -> list[Found]:
 
 def _object(where: str, row: tuple[Any, Any, Any], frame: Frame, name: str) -> Found:
     mask, corners, score = row
-    if not _is_mask(mask):
-        raise DataError(f"{where}: its mask must be COCO run lengths, text that adds up to its size.")
+    if not is_mask(mask):
+        raise DataError(f"{where}: its mask must be COCO run lengths, text that adds up to a size that is not vast.")
     if not (isinstance(corners, list) and len(corners) == 4 and all(map(_is_number, corners))):
         raise DataError(f"{where}: its box must be four numbers, x1, y1, x2 and y2.")
     if score is not None and not (_is_number(score) and 0 <= score <= 1):
@@ -118,6 +152,7 @@ def _object(where: str, row: tuple[Any, Any, Any], frame: Frame, name: str) -> F
         raise DataError(f"{where}: its box must be x1, y1, x2 and y2 with x1 <= x2 and y1 <= y2.")
     if min(left, top) < -_ROUNDED_PX or right + last > width + _ROUNDED_PX or bottom + last > height + _ROUNDED_PX:
         raise DataError(f"{where}: its box {corners} reaches out of its mask of {_shown(mask['size'])}.")
+    _require_around(where, inner, mask, exact=score is None)
     box = _scaled(inner, (frame.width / width, frame.height / height))
     return Found(box, {"size": [height, width], "counts": mask["counts"]}, score, name)
 
@@ -132,6 +167,22 @@ def _require_shape(where: str, mask: Rle, frame: Frame) -> None:
         raise DataError(f"{where}: its mask is empty; remove the object.")
 
 
+def _require_around(where: str, box: Box, mask: Rle, *, exact: bool) -> None:
+    """Raise DataError for a box that is not that of its mask, both in px of the mask.
+
+    Boxes of L0 are made from the masks (`exact`). A network predicts them apart: there the mask may fill any part of
+    its box, and reach out of it by what a predicted mask is enlarged by, 1 of 28 parts of the box, here doubled.
+    """
+    x, y, w, h = box_of(decode(mask))
+    left, top, width, height = box
+    out = [left - x, top - y, x + w - left - width, y + h - top - height]  # how far the mask reaches out on each side
+    slack = [0 if exact else _ENLARGED * side for side in (width, height)] * 2
+    far = any(value > _NEAR_PX + more for value, more in zip(out, slack, strict=True))
+    if far or (exact and min(out) < -_NEAR_PX):
+        corners = [round(value, 1) for value in (x, y, x + w, y + h)]
+        raise DataError(f"{where}: its box is not around its mask, which goes from {corners[:2]} to {corners[2:]} px.")
+
+
 def _shown(size: Sequence[int]) -> str:
     return f"{size[1]} x {size[0]} px"
 
@@ -143,15 +194,6 @@ def _scaled(box: Box, by: tuple[float, float]) -> Box:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_mask(mask: Any) -> bool:
-    if not isinstance(mask, Mapping) or not isinstance(mask.get("counts"), str):
-        return False
-    size = mask.get("size")
-    if not (isinstance(size, list) and len(size) == 2 and all(isinstance(one, int) and one > 0 for one in size)):
-        return False
-    return rle.fills(mask["counts"], size[0] * size[1])
 
 
 def _content(objects: Sequence[Found], frame: Frame, *, scored: bool) -> dict[str, list[Any]]:

@@ -31,6 +31,11 @@ def load(model: "nn.Module", place: Path) -> None:
             f"{place}: there is no such file or folder; give a folder that `train` or `import` wrote, or a .pth file."
         )
     path = place if place.is_file() else place / OURS
+    if not path.exists():
+        raise DataError(
+            f"{place}: is a folder without `{OURS}`, which `train` and `import` write; give such a folder, or a "
+            ".pth file."
+        )
     state = _read_ours(path) if path.suffix == ".safetensors" else _read_pickled(path)
     fitting.require_alike(state, model.state_dict(), path, Expected("the detector of the options", _OTHER, _OTHER))
     model.load_state_dict(state)
@@ -64,10 +69,10 @@ def _read_pickled(path: Path) -> dict[str, "torch.Tensor"]:
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except checkpoints.pickle_errors() as error:
-        reason = str(error).split("\n", maxsplit=1)[0]
+        reason = checkpoints.pickle_reason(error)
         raise DataError(f"{path}: is not a file that holds only weights ({reason}); download it again.") from error
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise DataError(
             f"{path}: must hold tensors by name, as `model.state_dict()`; save those of the detector alone."
         )
-    return content
+    return fitting.without_parallel(content)

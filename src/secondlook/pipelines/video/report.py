@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from secondlook.io import files
 from secondlook.pages import render
-from secondlook.pages.plotting import AMBER, BLUE, GREEN, LINE, SOFT, svg
+from secondlook.pages.plotting import AMBER, BLUE, GREEN, INK, LINE, SOFT, svg
 from secondlook.pipelines.video import overlay
 from secondlook.pipelines.video.evaluate import AP_FROM, FIGURES, KINDS
 from secondlook.pipelines.video.labels import ClipLabels, Found, Frame
@@ -27,7 +27,7 @@ def write_page(
 ) -> None:
     """Write the page; the same results give the same bytes."""
     context = {
-        "rounds": by_round.to_dict("records"),
+        "rounds": _rows(by_round),
         "kinds": [kind for kind in KINDS if kind in set(by_round["kind"])],
         "precision": precision.to_dict("records"),
         "figures": FIGURES,
@@ -35,9 +35,19 @@ def write_page(
         "held_out": held_out,
         "ap_from": AP_FROM,
         "chart": _chart(by_round) if len(by_round) else "",
-        "images": _images(last),
+        "images": _images(sorted(last, key=lambda one: one.clip)),
     }
     files.write_text(out, render.render(_HERE, context))
+
+
+def _rows(by_round: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a row for each round, with what it found of each kind of object."""
+    rows = []
+    for name, of_round in by_round.groupby("round", sort=False):
+        found = {row["kind"]: row for row in of_round.to_dict("records")}
+        first = of_round.iloc[0]
+        rows.append({"round": name, "boxes": first["boxes"], "precision": first["precision"], "found": found})
+    return rows
 
 
 def _chart(by_round: pd.DataFrame) -> str:
@@ -48,7 +58,7 @@ def _chart(by_round: pd.DataFrame) -> str:
             places = [names.index(name) for name in rows["round"]]
             axes.plot(places, rows["recall"], color=_COLOURS[str(kind)], marker="o", label=f"recall, {kind}")
         first = by_round.drop_duplicates("round")
-        axes.plot(range(len(names)), first["precision"], color=LINE, marker="s", linestyle="--", label="precision")
+        axes.plot(range(len(names)), first["precision"], color=INK, marker="s", linestyle="--", label="precision")
         axes.set_xticks(range(len(names)), names)
         axes.set_ylim(-0.03, 1.03)
         axes.grid(axis="y", color=LINE, linewidth=0.7)

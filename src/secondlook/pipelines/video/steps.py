@@ -20,9 +20,22 @@ from secondlook.config.video import (
     Training,
 )
 from secondlook.io import files, tabular
+from secondlook.io.replaced import LIST, replaced_files
 from secondlook.jobs import cache, distributed
 from secondlook.models import inference
-from secondlook.pipelines.video import detector, evaluate, frames, group, labels, merge, motion, predict, tracks, train
+from secondlook.pipelines.video import (
+    detector,
+    evaluate,
+    frames,
+    group,
+    labels,
+    merge,
+    motion,
+    predict,
+    tracks,
+    train,
+    usable,
+)
 from secondlook.pipelines.video.labels import ClipLabels
 from secondlook.pipelines.video.report import write_page
 
@@ -45,7 +58,10 @@ class Evaluated:
 
 def list_frames(clips: Mapping[str, Path], out: Path, options: FrameOptions, listed: Path | None) -> None:
     """Write the frames of clips; clips and frames that cannot be read go to `<out>.rejects.csv`."""
-    indexed, rejects = frames.extract(clips, out.with_suffix(""), options, listed)
+    folder = out.with_suffix("")
+    indexed, rejects = frames.extract(clips, folder, options, listed)
+    films = {clip for clip, place in clips.items() if place.is_file()}
+    _replace(folder, [Path(frame.path) for one in indexed if one.clip in films for frame in one.frames])
     write_rejects(out.with_suffix(".rejects.csv"), rejects)
     if clips and not any(one.frames for one in indexed):
         raise DataError(f"no clip has a readable frame; see the reasons in {out.with_suffix('.rejects.csv')}.")
@@ -53,6 +69,14 @@ def list_frames(clips: Mapping[str, Path], out: Path, options: FrameOptions, lis
     progress.say(
         f"video: {sum(len(one.frames) for one in indexed)} frames of {len(indexed)} clips, {len(rejects)} rejected"
     )
+
+
+def _replace(folder: Path, written: Sequence[Path]) -> None:
+    """Delete the frames of video files in a folder that only earlier runs wrote."""
+    names = {path.relative_to(folder).as_posix() for path in written}
+    if names or (folder / LIST).is_file():
+        with replaced_files(folder, names) as now:
+            now.update(names)
 
 
 def write_rejects(path: Path, rejects: Sequence[Mapping[str, str]]) -> None:
@@ -108,14 +132,23 @@ def train_round(sources: Sequence[Path], out: Path, training: Training, *, threa
 def find_objects(
     source: Path, weights: Path, out: Path, name: str, network: DetectorOptions, *, score: float, threads: int
 ) -> None:
-    """Write the objects that a trained detector finds in the frames of a file."""
+    """Write the objects that a trained detector finds in the frames of a file; too thin ones go to `.rejects.csv`."""
     inference.make_deterministic(0, threads)
     device = inference.pick_device(network.device)
     model = detector.load(weights, network, device)
-    detected = [
-        replace(one, found=predict.predict(model, one.frames, score, name, device)) for one in labels.read(source)
-    ]
+    clips, rejects = usable.usable(labels.read(source), network)
+    detected = [replace(one, found=predict.predict(model, one.frames, score, name, device)) for one in clips]
+    _reject(out.with_suffix(".rejects.csv"), rejects)
     _write(out, detected, "predict", {"score": score, "round": name})
+
+
+def _reject(path: Path, rejects: Sequence[Mapping[str, str]]) -> None:
+    """Write the frames that the detector cannot take, if there are any, and say how many."""
+    if not rejects:
+        path.unlink(missing_ok=True)  # of an earlier run
+        return
+    write_rejects(path, rejects)
+    progress.say(f"video: {len(rejects)} frames are rejected and not in the output; see {path}")
 
 
 def merge_rounds(
@@ -125,6 +158,11 @@ def merge_rounds(
     both = [labels.read(large), labels.read(small)]
     if [one.clip for one in both[0]] != [one.clip for one in both[1]]:
         raise UsageError(f"{large} and {small} hold different clips; give the same part of both.")
+    for big, little in zip(*both, strict=True):
+        if [frame.number for frame in big.frames] != [frame.number for frame in little.frames]:
+            raise UsageError(
+                f"{large} and {small} hold different frames of the clip `{big.clip}`; give boxes of the same frames."
+            )
     merged = []
     for big, little in zip(*both, strict=True):
         pairs = zip(big.above(large_score).found, little.above(small_score).found, strict=True)
@@ -152,12 +190,18 @@ def evaluate_rounds(
     The summary goes to `summary`, or into `out` if none is given. Recall, precision and the page use the objects of the
     last round above a score; AP uses those above `evaluate.AP_FROM`.
     """
-    reference = evaluate.mobile_only(labels.read_all(sorted(truth.glob("*.json"))), options.categories)
+    if not (of_clips := sorted(truth.glob("*.json"))):
+        raise UsageError(
+            f"{truth}: holds no .json file; --truth is a folder of COCO files like those of `secondlook video draw`."
+        )
+    reference = evaluate.mobile_only(labels.read_all(of_clips), options.categories)
     by_name = {name: options.clips_of(labels.read_all(paths)) for name, paths in rounds.items()}
     last = list(by_name)[-1]
     precision = evaluate.average_precision(by_name[last], reference)
     by_name[last] = [one.above(options.score) for one in by_name[last]]
     by_round = evaluate.of_rounds(by_name, reference)
+    if by_round.empty:
+        raise DataError(f"{truth}: has no object in the evaluated frames, so nothing can be compared; add the objects.")
     files.write_text(out / "rounds.csv", tabular.to_csv(by_round))
     files.write_text(out / "ap.csv", tabular.to_csv(precision))
     write_page(out / "video.html", by_round, precision, by_name[last], held_out=options.held_out)

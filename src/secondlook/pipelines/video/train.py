@@ -19,6 +19,7 @@ from secondlook.models import inference
 from secondlook.pipelines.video import detector
 from secondlook.pipelines.video.labels import ClipLabels
 from secondlook.pipelines.video.samples import Sample, prepared, samples_of
+from secondlook.pipelines.video.usable import usable
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +55,12 @@ def train(
     A killed training with the same `key` continues after its last epoch and gives the same figures. Raises DataError
     if no frame has an object.
     """
-    samples = samples_of(list(clips))
+    clips, rejects = usable(clips, network)
+    if rejects:
+        progress.say(
+            f"video: {len(rejects)} frames are left out; the first: {rejects[0]['path']}: {rejects[0]['detail']}"
+        )
+    samples = samples_of(clips)
     if not any(sample.found for sample in samples):
         raise DataError(
             f"none of the {len(samples)} frames has an object to learn from; check the labels for this round."

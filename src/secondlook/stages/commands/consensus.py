@@ -50,16 +50,16 @@ def consensus(
     if len(votes) == 1 and votes[0].suffix.lower() == ".csv":
         if frozen is not None:
             raise UsageError("--frozen goes with vote files; a CSV of votes has no frozen scores.")
-        promised = settings.guarantee if "guarantee" in settings.model_fields_set else None
+        terms = settings.guarantee if "guarantee" in settings.model_fields_set else None
         if guarantee is not None:
             if not guarantee.strip():
                 raise UsageError("--guarantee: is empty; give a mapping such as '{alpha: 0.05}'.")
-            promised = config.parse_options(stages.Guarantee, guarantee, "--guarantee")
-        if promised is not None and promised.exact:
+            terms = config.parse_options(stages.Guarantee, guarantee, "--guarantee")
+        if terms is not None and terms.exact:
             raise UsageError(
                 "--guarantee: `exact` needs scores frozen by `secondlook freeze`; a CSV has none, so omit it."
             )
-        stage.merge_plain(votes[0], reviewed, require_format(out, ".csv"), settings, promised)
+        stage.merge_plain(votes[0], reviewed, require_format(out, ".csv"), settings, terms)
     elif guarantee is not None:
         raise UsageError("--guarantee goes with one CSV of votes; for vote files it is a key of --options.")
     elif instances is None:

@@ -22,6 +22,13 @@ def evaluate(
     benchmarks: Annotated[
         Path | None, typer.Option(help="Folder of Snakemake's benchmark files, for the seconds of each labeler.")
     ] = None,
+    asked: Annotated[
+        list[Path] | None, typer.Option(help="Lists of `secondlook ask`: how the objects of some labelers were chosen.")
+    ] = None,
+    on_gpu: Annotated[
+        list[str] | None,
+        typer.Option(metavar="JOBS", help="`label.NAME` or `embed.NAME`: jobs that computed on a GPU."),
+    ] = None,
     protocol: Annotated[
         str | None,
         typer.Option(metavar="YAML", help="Published scoring, like `protocol` of a task file; see docs/paper.md."),
@@ -39,5 +46,7 @@ def evaluate(
 
     settings = config.parse_options(stages.EvaluateOptions, options)
     published = config.parse_options(Protocol, protocol, "--protocol") if protocol else None
-    places = stage.Places(instances, records.part_files(votes, shards), consensus, reviewed, benchmarks, groups)
+    files = records.part_files(votes, shards)
+    lists, gpu_jobs = tuple(asked or ()), tuple(on_gpu or ())
+    places = stage.Places(instances, files, consensus, reviewed, benchmarks, groups, lists, gpu_jobs)
     stage.evaluate(places, out, settings, published)

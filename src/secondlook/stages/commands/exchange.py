@@ -67,7 +67,7 @@ def export_to(
 
     if all_ and queue is not None:
         raise UsageError("--all and --queue: all objects go out, or those of a queue; give one of both.")
-    server = _server(url, project)
+    server = _server(tool, url, project)
     instances, consensus = results / "ingest" / "instances.parquet", results / "consensus" / "consensus.parquet"
     labelers = records.made_by(consensus).get("labelers", {})
     votes = records.part_files([path for name in labelers if (path := results / "label" / name).is_dir()], None)
@@ -123,7 +123,7 @@ def import_from(
     from secondlook.stages.commands.reading_back import File, read_back
     from secondlook.stages.review import changes
 
-    server = _server(url, project)
+    server = _server(tool, url, project)
     if not reviewer.strip():
         raise UsageError("--reviewer: the name is empty; give that of who worked on it.")
     if server is not None and file is None:
@@ -136,12 +136,18 @@ def import_from(
     changes.write(submitted, changes.Judge(handed_over.rows, handed_over.taxonomy, untouched or known.untouched), out)
 
 
-def _server(url: str | None, project: str | None) -> Any:
-    from secondlook.stages.review.servers import Server
+def _server(tool: str, url: str | None, project: str | None) -> Any:
+    """Return the server to talk to, None where none is named; raise UsageError before anything is written."""
+    from secondlook.stages.review.servers import Server, sdk, token
 
     if (url is None) != (project is None):
         raise UsageError("--url and --project go together.")
-    return None if url is None or project is None else Server(url, project)
+    if url is None or project is None:
+        return None
+    talk = _talk(tool)
+    sdk(talk.SDK)
+    token(talk.TOKEN)
+    return Server(url, project)
 
 
 def _talk(tool: str) -> Any:

@@ -7,12 +7,14 @@ import typer
 
 from secondlook.base.errors import UsageError
 from secondlook.config.exports import EXPORT_FILES, EXPORT_FORMATS, names_of
+from secondlook.io.command_line import Options
 from secondlook.io.destinations import as_file
 from secondlook.stages.commands.options import Consensus, Instances, Shards
 
 *_OTHERS, _LAST = EXPORT_FORMATS
 _FILES = ", ".join(names_of(lambda kind: kind.file))
 _COPIES = " and ".join(names_of(lambda kind: kind.copies))
+_WITH_IMAGES = ", ".join(names_of(lambda kind: kind.images))
 _PREFIXED = ", ".join(names_of(lambda kind: kind.image_prefix))
 
 
@@ -43,11 +45,19 @@ def export(
         Path | None, typer.Option(help="Folder of the images; by default the deepest one that contains them all.")
     ] = None,
     image_prefix: Annotated[str | None, typer.Option(help=f"{_PREFIXED}: prefix of image names.")] = None,
+    evaluation: Annotated[
+        Path | None,
+        typer.Option(help=f"{_WITH_IMAGES}: folder of the tables of `evaluate`, for the figures of its card."),
+    ] = None,
+    options: Options = None,
 ) -> None:
     """Write the corrected dataset, or only the review queue.
 
-    A rehearsal is exported only into a folder `rehearsal-FORMAT`.
+    A datasheet beside it says how the labels came about; `--options` are what only the config knows of the dataset: its
+    title, and its sources with their licences. A rehearsal is exported only into a folder `rehearsal-FORMAT`.
     """
+    from secondlook.config import root as config
+    from secondlook.config.datasheet import AboutOptions
     from secondlook.io import records
     from secondlook.stages import export as stage
 
@@ -57,4 +67,5 @@ def export(
     ballots = records.part_files(votes or [], shards)
     inputs = stage.Inputs(instances, consensus, ballots, queue, images, reference, background)
     place = as_file(out) if format_ in EXPORT_FILES else Path(out)
-    stage.export(inputs, stage.Request(format_, place, source, image_prefix))
+    about = config.parse_options(AboutOptions, options)
+    stage.export(inputs, stage.Request(format_, place, source, image_prefix, about, evaluation))

@@ -1,13 +1,36 @@
-"""`secondlook label`: one labeler votes on shards."""
+"""`secondlook label`: one labeler votes on shards; `secondlook ask`: on which objects it does."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from secondlook.io.command_line import Threads
-from secondlook.io.destinations import of_inputs
-from secondlook.stages.commands.options import OutOfShards
+from secondlook.base.errors import UsageError
+from secondlook.io.command_line import OutFile, Threads
+from secondlook.io.destinations import of_inputs, require_format
+from secondlook.stages.commands.options import Groups, Instances, OutOfShards, Shards
+
+
+def ask(
+    instances: Instances,
+    votes: Annotated[list[Path], typer.Option(help="Vote files or folders of the labelers that decide.")],
+    out: OutFile,
+    options: Annotated[
+        str,
+        typer.Option("--options", metavar="YAML", help="When the labeler is asked, as under its `ask` in the config."),
+    ],
+    groups: Groups = None,
+    shards: Shards = None,
+) -> None:
+    """List the objects that a labeler is asked about, by the votes of others; see docs/cascade.md."""
+    from secondlook.config.labelers.ask import AskOptions
+    from secondlook.config.root import parse_options
+    from secondlook.io import records
+    from secondlook.stages.label.ask import Places, list_asked
+
+    files = records.part_files(votes, shards)
+    places = Places(instances, files, require_format(out, ".parquet"), groups)
+    list_asked(places, parse_options(AskOptions, options))
 
 
 def label(
@@ -37,6 +60,9 @@ def label(
     as_it_stands: Annotated[
         bool, typer.Option("--as-it-stands", help="Append no names to the prompt, because it lists its own.")
     ] = False,
+    asked: Annotated[
+        Path | None, typer.Option(help="List of `secondlook ask`: the others get votes `not_asked` without an answer.")
+    ] = None,
     threads: Threads = 1,
 ) -> None:
     """Let one labeler vote on shards."""
@@ -47,8 +73,10 @@ def label(
 
     leave_pandas_out()
     settings = parse_options(LabelerChoice, f"{{labeler: {options}}}").labeler
+    if settings.ask is not None:
+        raise UsageError("--options: `ask` makes a list by `secondlook ask`; give that list as --asked FILE instead.")
     sources = tuple(source or ())
     voter = stage.Voter(
-        name or settings.kind, settings, sources, prompt or None, tuple(offer or ()), lessons, as_it_stands
+        name or settings.kind, settings, sources, prompt or None, tuple(offer or ()), lessons, as_it_stands, asked
     )
     stage.label_shards(voter, of_inputs(objects, out), threads=threads)

@@ -17,14 +17,13 @@ from secondlook.jobs import cache
 from secondlook.stages.consensus import plain
 from secondlook.stages.consensus.merging import Outcomes, merge_at_once, merge_in_blocks
 from secondlook.stats.consensus.accept import Acceptance
-from secondlook.stats.consensus.decide import Verdict, decisions, expect, propose
-from secondlook.stats.consensus.merge import Merged, merge
+from secondlook.stats.consensus.decide import Verdict, decisions, expect
+from secondlook.stats.consensus.merge import Merged
 from secondlook.stats.consensus.read import Dataset, read_dataset, read_reviewed
 from secondlook.stats.consensus.votes import Reviewed
 from secondlook.stats.guarantee import outcome
 from secondlook.stats.guarantee.frozen import read_epoch
 from secondlook.stats.guarantee.outcome import People, guaranteed
-from secondlook.stats.guarantee.sentences import what_reviews_buy
 
 
 @dataclass(frozen=True)
@@ -61,16 +60,19 @@ def merge_votes(places: Places, options: ConsensusOptions) -> None:
     result = outcome.with_levels_of_new_labels(result, options)
     verdict = Verdict(chosen.tally, chosen.posterior, result.proposals, result.acceptance, people.reviewed)
     decided = decisions(objects, verdict)
-    promised = outcome.about(result, people, chosen.posterior, objects.classes)
+    claimed = outcome.about(result, people, chosen.posterior, objects.classes)
     about = {
         **_about(verdict, chosen.merged, outcomes, options, objects),
         **read,
-        "guarantee": promised,
+        "guarantee": claimed,
         "people": people.agreement,
+        "reviewers": _reviewers(places),
     }
     _write(places, places.out, decided, {**about, "method": options.method})
     actions = {row["values"]: row["counts"] for row in pc.value_counts(decided["action"]).to_pylist()}
     progress.say("consensus: " + ", ".join(f"{name} {actions.get(name, 0)}" for name in ("keep", "relabel", "review")))
+    for name, count in outcomes.not_asked.items():
+        progress.say(f"consensus: {name} was not asked about {count} of {len(objects)} objects, which is no abstention")
     progress.say(f"consensus: {chosen.merged.why}")
     progress.say(f"consensus: {result.acceptance.sentence}")
     accepted, wrong = about["expected"]["accepted"], about["expected"]["wrong"]
@@ -85,33 +87,29 @@ def _people(places: Places, objects: Dataset) -> People:
     return People(reviewed, audit.get("missed", ()), epoch, told.get("agreement", {}))
 
 
+def _reviewers(places: Places) -> int | None:
+    """Return how many people decided; None where the decisions do not say it."""
+    count: int | None = 0 if places.reviewed is None else records.made_by(places.reviewed).get("people")
+    return count
+
+
 def merge_plain(
-    votes: Path, reviewed: Path | None, out: Path, options: ConsensusOptions, promised: Guarantee | None = None
+    votes: Path, reviewed: Path | None, out: Path, options: ConsensusOptions, terms: Guarantee | None = None
 ) -> None:
     """Merge a CSV of votes (item, worker, label) into a CSV of item, label, confidence.
 
-    `reviewed` is a CSV of item and label: the reviewed labels, for the methods that learn from them. With `promised`
-    the labels of people stand in the output, the reviews of the random sample (column `sample`) test what is `promised`
+    `reviewed` is a CSV of item and label: the reviewed labels, for the methods that learn from them. With `terms` the
+    labels of people stand in the output, the reviews of the random sample (column `sample`) test what is guaranteed
     of the others, and the column `accepted` tells which labels need no person.
     """
     told = plain.read_told(reviewed)
-    ballots, items, labels = plain.read_votes(votes, [one.label for one in told] if promised else ())
-    people = plain.reviewed_of(told, reviewed, items, labels)
-    merged = merge(ballots, options.method, people, options)
-    table = plain.as_table(ballots, merged.posterior, items, labels)
-    progress.say(f"consensus: votes {len(ballots.class_index)}, items {len(items)}; {merged.why}")
-    if promised is not None:
-        options = options.model_copy(update={"guarantee": promised})
-        proposals = propose(ballots, merged, np.full(len(items), -1), options)
-        asked = People(people)
-        result = guaranteed(proposals, asked, options, tuple(labels) or ("",))
-        table = plain.corrected(table, people, labels).assign(
-            accepted=np.where(plain.accepted(result, people), "true", "false")
-        )
-        progress.say(f"consensus: {result.acceptance.sentence}")
-        for curve in outcome.buys(result, asked, merged.posterior):
-            progress.say(f"consensus: forecast, {what_reviews_buy(curve)}")
-    plain.write(out, table)
+    ballots = plain.read_votes(votes, [one.label for one in told] if terms else ())
+    labelled = plain.merged(ballots, plain.reviewed_of(told, ballots.items, ballots.labels), options, terms)
+    count = len(ballots.votes.class_index)
+    progress.say(f"consensus: votes {count}, items {len(ballots.items)}; {labelled.why}")
+    for sentence in labelled.guaranteed:
+        progress.say(f"consensus: {sentence}")
+    plain.write(out, labelled.table)
 
 
 def _write(places: Places, path: Path, decided: pa.Table, about: dict[str, Any]) -> None:
@@ -126,8 +124,8 @@ def _write_majority(
     own, nobody = outcomes.majority, Reviewed.none(len(objects))
     plainly = Acceptance(np.full(len(objects.classes), options.accept), False, "")
     verdict = Verdict(own.tally, own.posterior, own.proposals, plainly, nobody)
-    promised = {"held": False, "thresholds": outcome.thresholds(plainly, objects.classes)}
-    about = {**_about(verdict, own.merged, outcomes, options, objects), **read, "guarantee": promised}
+    claimed = {"held": False, "thresholds": outcome.thresholds(plainly, objects.classes)}
+    about = {**_about(verdict, own.merged, outcomes, options, objects), **read, "guarantee": claimed}
     _write(places, records.majority_beside(places.out), decisions(objects, verdict), {**about, "method": "majority"})
 
 
@@ -149,4 +147,5 @@ def _about(
         "reviewed": int(verdict.reviewed.seen.sum()),
         "groups": len(objects.group_names),
         **told,
+        **({"not_asked": dict(outcomes.not_asked)} if outcomes.not_asked else {}),
     }

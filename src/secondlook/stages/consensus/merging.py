@@ -1,7 +1,7 @@
 """All votes of a dataset become posteriors and proposals: at once, or fitted to a sample and applied in blocks."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +35,14 @@ class Outcomes:
     """The outcome of the chosen method and of plain majority, and the family of each labeler.
 
     `fitted_to` counts the objects that the fit read, and those of them that people chose; None where it read all.
+    `not_asked` counts the objects that each labeler was not asked about, where there are any.
     """
 
     chosen: Outcome
     majority: Outcome
     families: Mapping[str, str]
     fitted_to: Mapping[str, int] | None = None
+    not_asked: Mapping[str, int] = field(default_factory=dict)
 
     def weights_of(self, merged: Merged) -> dict[str, float]:
         """Return the weight of each labeler, none for methods without weights."""
@@ -58,7 +60,15 @@ def merge_at_once(objects: Dataset, paths: Sequence[Path], reviewed: Reviewed, o
     merged = merge(votes, options.method, reviewed, options)
     proposals = propose(votes, merged, objects.given, options)
     chosen = Outcome(merged, merged.posterior, proposals, Tally.of(votes, objects.given))
-    return Outcomes(chosen, majority, dict(zip(votes.labelers, votes.families, strict=True)))
+    families = dict(zip(votes.labelers, votes.families, strict=True))
+    return Outcomes(chosen, majority, families, not_asked=_not_asked(votes.labelers, votes.asked))
+
+
+def _not_asked(labelers: Iterable[str], asked: NDArray[np.bool_] | None) -> dict[str, int]:
+    if asked is None:
+        return {}
+    counts = dict(zip(labelers, (~asked).sum(axis=1).tolist(), strict=True))
+    return {name: count for name, count in counts.items() if count}
 
 
 def merge_in_blocks(
@@ -74,7 +84,8 @@ def merge_in_blocks(
         f"consensus: fitted to {len(how.fit)} of {len(objects)} objects (`sample`: {options.sample}), of which people "
         f"chose {fitted_to['chosen_by_people']}, and applied to all in {how.blocks} blocks"
     )
-    return Outcomes(*applied, blocks.facts.families, fitted_to)
+    families = blocks.facts.families
+    return Outcomes(*applied, families, fitted_to, _not_asked(families, blocks.facts.asked))
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from secondlook.base.errors import DataError
+from secondlook.config.stages import ConsensusOptions, Guarantee
 from secondlook.io import csvfile, files
+from secondlook.stats.consensus.decide import propose
+from secondlook.stats.consensus.merge import merge
 from secondlook.stats.consensus.votes import Posterior, Reviewed, Votes
-from secondlook.stats.guarantee.outcome import Guaranteed
+from secondlook.stats.guarantee import outcome
+from secondlook.stats.guarantee.outcome import Guaranteed, People, guaranteed
+from secondlook.stats.guarantee.sentences import what_reviews_buy
 
 VOTES = csvfile.Columns(("item", "worker", "label"), filled=("item", "worker"))
 RIGHT = csvfile.Columns(("item", "label"), optional=("sample",), filled=("item",))
@@ -19,22 +24,44 @@ SAMPLES = {"random": True, "queue": False, "": False}
 
 
 @dataclass(frozen=True)
-class Told:
-    """A review: its line in the file, its item, its label (empty: could not tell), whether it was drawn at random."""
+class Ballots:
+    """The votes of a table, its items in order of first appearance, and its labels in sorted order."""
 
-    line: int
+    votes: Votes
+    items: list[str]
+    labels: list[str]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A review: where it stands, its item, its label (empty: could not tell), whether it was drawn at random."""
+
+    place: str
     item: str
     label: str
     random: bool
 
 
-def read_votes(path: Path, more: Collection[str] = ()) -> tuple[Votes, list[str], list[str]]:
-    """Return the votes of a CSV, its items in order of first appearance, and its labels, with `more`, in sorted order.
+@dataclass(frozen=True)
+class Labelled:
+    """A label per item: the table, why this method merged the votes, and what is guaranteed, in sentences."""
+
+    table: pd.DataFrame
+    why: str
+    guaranteed: tuple[str, ...] = ()
+
+
+def read_votes(path: Path, more: Collection[str] = ()) -> Ballots:
+    """Return the votes of a CSV, and its labels with `more`."""
+    table = csvfile.coded(path, VOTES)
+    return ballots_of(table["item"], table["worker"], table["label"], more)
+
+
+def ballots_of(item: csvfile.Coded, worker: csvfile.Coded, label: csvfile.Coded, more: Collection[str] = ()) -> Ballots:
+    """Return the votes of a table, and its labels with `more`.
 
     An empty label is an abstention. Every worker is its own family.
     """
-    table = csvfile.coded(path, VOTES)
-    item, worker, label = (table[name] for name in VOTES.needed)
     labels = sorted({*label.texts, *more} - {""})
     position = {name: index for index, name in enumerate(labels)}
     class_index = np.array([position.get(name, -1) for name in label.texts], dtype=np.int64)[label.code]
@@ -46,7 +73,26 @@ def read_votes(path: Path, more: Collection[str] = ()) -> tuple[Votes, list[str]
         families=tuple(worker.texts),
         classes=len(labels),
     )
-    return votes, item.texts, labels
+    return Ballots(votes, item.texts, labels)
+
+
+def merged(ballots: Ballots, people: Reviewed, options: ConsensusOptions, terms: Guarantee | None = None) -> Labelled:
+    """Merge votes into a table of item, label and confidence.
+
+    With `terms` the labels of people stand in it, the reviews of the random sample test what they guarantee of the
+    others, and the column `accepted` tells which labels need no person.
+    """
+    votes, items, labels = ballots.votes, ballots.items, ballots.labels
+    found = merge(votes, options.method, people, options)
+    table = as_table(votes, found.posterior, items, labels)
+    if terms is None:
+        return Labelled(table, found.why)
+    options = options.model_copy(update={"guarantee": terms})
+    proposals, asked = propose(votes, found, np.full(len(items), -1), options), People(people)
+    result = guaranteed(proposals, asked, options, tuple(labels) or ("",))
+    table = corrected(table, people, labels).assign(accepted=accepted(result, people))
+    forecasts = [what_reviews_buy(curve) for curve in outcome.buys(result, asked, found.posterior)]
+    return Labelled(table, found.why, (result.acceptance.sentence, *(f"forecast, {text}" for text in forecasts)))
 
 
 def read_told(path: Path | None) -> list[Told]:
@@ -55,24 +101,25 @@ def read_told(path: Path | None) -> list[Told]:
     for line, row in csvfile.rows(path, RIGHT) if path is not None else ():
         if row["sample"] not in SAMPLES:
             raise DataError(f"{path}:{line}: sample `{row['sample']}` is neither `random` nor `queue`; correct it.")
-        told.append(Told(line, row["item"], row["label"], SAMPLES[row["sample"]]))
+        told.append(Told(f"{path}:{line}", row["item"], row["label"], SAMPLES[row["sample"]]))
     return told
 
 
-def reviewed_of(told: Sequence[Told], path: Path | None, items: list[str], labels: list[str]) -> Reviewed:
+def reviewed_of(told: Sequence[Told], items: list[str], labels: list[str], *, table: str = "votes") -> Reviewed:
     """Return the reviews of items; every item is its own group, and the random ones are ranked by their first look.
 
     An item with two labels that differ, or with an empty one alone, was seen and has no label. An item or a label
-    without any vote is refused.
+    that does not occur in `table` is refused.
     """
     position, code = ({name: index for index, name in enumerate(names)} for names in (items, labels))
     label, rank = np.full(len(items), -1), np.full(len(items), np.inf)
     labels_of: dict[int, set[int]] = {}
     for number, one in enumerate(told):
-        if one.item not in position or (one.label and one.label not in code):
-            raise DataError(
-                f"{path}:{one.line}: `{one.item}`, `{one.label}`: no vote has this item or this label; remove the line."
-            )
+        for what, name, there in (("item", one.item, position), ("label", one.label, code)):
+            if name and name not in there:
+                raise DataError(
+                    f"{one.place}: its {what} `{name}` is not in the {table}; correct or remove the review."
+                )
         index = position[one.item]
         labels_of.setdefault(index, set()).update([code[one.label]] if one.label else [])
         if one.random:
@@ -107,4 +154,6 @@ def corrected(table: pd.DataFrame, reviewed: Reviewed, labels: list[str]) -> pd.
 
 def write(path: Path, table: pd.DataFrame) -> None:
     """Write a table; fifteen digits of the confidence, because people rank items by it and most are next to 1."""
+    if "accepted" in table:
+        table = table.assign(accepted=np.where(table["accepted"], "true", "false"))
     files.write_text(path, table.to_csv(index=False, float_format="%.15g"))

@@ -14,7 +14,7 @@ from secondlook.base.errors import DataError
 from secondlook.base.taxonomy import Taxonomy
 from secondlook.config.models import EncoderOptions
 from secondlook.io import parquetfile, records
-from secondlook.jobs import cache
+from secondlook.jobs import cache, computed
 from secondlook.models import inference
 from secondlook.pixels import crops, images
 from secondlook.stages.embed.encoder import Encoder, TorchEncoder
@@ -37,10 +37,12 @@ def embed_crops(shards: Sequence[tuple[Path, Path]], options: EncoderOptions, *,
     for path, out in progress.shards(shards):
         key = cache.key_of({**made_by, "computes_in": computes_in}, path, code=__name__)
         if cache.restore([out], key, records.About(records.taxonomy_of(path), made_by)):
+            computed.note(out, 0, records.count(path, records.CROP))
             continue
         rows, vectors = encode(path, encoder, options, threads=threads)
         write(out, rows, vectors, records.taxonomy_of(path), made_by)
         cache.store([out], key)
+        computed.note(out, len(rows), len(rows))
         progress.say(f"embed: {len(rows)} vectors of {vectors.shape[1]}")
 
 

@@ -17,10 +17,13 @@ from secondlook.config.task import Protocol
 from secondlook.io import facts, files, records, tabular
 from secondlook.io.outputs import Table
 from secondlook.stages.evaluate import tables
+from secondlook.stages.evaluate.asking import asking_of
+from secondlook.stages.evaluate.bought import tiers
 from secondlook.stages.evaluate.calibration import POSTERIOR_EDGES, Bins, Confident, bins
 from secondlook.stages.evaluate.chance import near_chance, repeats_given
 from secondlook.stages.evaluate.diagnosis import diagnose, examine
 from secondlook.stages.evaluate.effect import net_effect
+from secondlook.stages.evaluate.frontier import Compared, frontier
 from secondlook.stages.evaluate.grouping import few_groups, leak
 from secondlook.stages.evaluate.label_errors import label_errors
 from secondlook.stages.evaluate.methods import Method, consensus_of, levels, load_methods
@@ -28,6 +31,7 @@ from secondlook.stages.evaluate.objects import BY_PEOPLE, Objects, load_objects
 from secondlook.stages.evaluate.remerge import Places, load_committee
 from secondlook.stages.evaluate.scores import Contest, Difference, Scores, TruthAndAnswers, contest
 from secondlook.stages.evaluate.scoring import tables as scoring_tables
+from secondlook.stages.evaluate.seconds import seconds_of
 from secondlook.stages.evaluate.tracks import apart, named, tracks_table
 from secondlook.stats.consensus.read import read_dataset, read_reviewed
 from secondlook.stats.intervals import Question, ask
@@ -52,14 +56,19 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     pa.default_memory_pool().release_unused()
     methods = load_methods(places, objects, committee)
     asked = examine(objects, committee, options)
+    asking = asking_of(places.asked, committee.votes, dataset.instance_ids, committee.rows)
+    spent = seconds_of(places, committee.shares_asked, len(dataset))
+    compared = Compared(asked.trial, asking, objects.against)
+    ways, bought = frontier(compared, spent), tiers(compared, spent)
     label, accepted, confidence = consensus_of(places.consensus, objects, committee, classes)
     level = levels(places.consensus, classes, committee.options.accept)
     tracks = tracks_table(places.instances, objects, committee, level, accepted)
     competing, calibrated = _contest(objects, methods, len(classes)), _calibration(objects, label, confidence)
     effect = net_effect(objects, label, accepted, made_by.get("expected", {}))
     pa.default_memory_pool().release_unused()
-    found = ask([*asked.questions, competing, calibrated, effect], options.resamples, options.seed)
-    diagnosis = diagnose(places, objects, committee, asked, found)
+    questions = [*asked.questions, competing, calibrated, effect, ways, bought]
+    found = ask(questions, options.resamples, options.seed)
+    diagnosis = diagnose(places, objects, committee, asked, found, spent)
     few = few_groups(objects)
     findings = {
         **diagnosis.findings,
@@ -69,6 +78,7 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
         "leak": leak(places.groups, places.instances),
         "few_groups": few,
         "tracks": apart(tracks, committee.options.tracks),
+        "asking": asking.findings,
         **({"rehearsal": True} if rehearsal else {}),
     }
     scoring = scoring_tables(places, committee, protocol, options)
@@ -78,6 +88,8 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
         Table.COMMITTEE: tabular.to_csv(diagnosis.labelers),
         Table.COMMITTEE_PAIRS: tabular.to_csv(diagnosis.pairs),
         Table.RELIABILITY: tabular.to_csv(diagnosis.reliability),
+        Table.FRONTIER: tabular.to_csv(found.to(ways)),
+        Table.TIERS: tabular.to_csv(found.to(bought)),
         Table.TRACKS: tabular.to_csv(named(tracks, classes)),
         **{name: tabular.to_csv(table) for name, table in scoring.items()},
         Table.FINDINGS: _findings({**findings, **suspicious}),
@@ -87,6 +99,9 @@ def evaluate(places: Places, out: Path, options: EvaluateOptions, protocol: Prot
     source = f" {objects.against}" if objects.against == BY_PEOPLE else ""
     n = len(objects.with_truth.rows)
     progress.say(f"evaluate: {n} of {len(dataset)} objects with truth{source}, {len(methods)} methods")
+    if spent.restored:
+        names = ", ".join(spent.restored)
+        progress.say(f"evaluate: no time is known of {names}: the cache had all that the last jobs wrote")
     if diagnosis.findings["drop"] is not None:
         progress.say(f"evaluate: {diagnosis.findings['drop']['sentence']}")
 

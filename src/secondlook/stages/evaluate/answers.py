@@ -26,12 +26,25 @@ class Everyone:
     """What labelers said of all objects, where votes may be at hand for a sample only.
 
     `confidence` is the mean probability that each labeler gave its own answers, (labelers,), nan if it gives none, and
-    `calibrated` asks how right these probabilities are, None where there is nothing to ask.
+    `calibrated` asks how right these probabilities are, None where there is nothing to ask. `asked` tells who was asked
+    about what, (labelers, objects); None where everybody was asked about everything.
     """
 
     labels: Labels
     confidence: Floats64
     calibrated: Sequence[Question[Calibration] | None]
+    asked: NDArray[np.bool_] | None = None
+
+    def asked_about(self, labeler: int) -> NDArray[np.bool_]:
+        """Tell which objects a labeler was asked about, (objects,)."""
+        everything = np.ones(self.labels.shape[1], dtype=np.bool_)
+        return everything if self.asked is None else np.asarray(self.asked[labeler])
+
+    @property
+    def not_asked(self) -> NDArray[np.int64]:
+        """The number of objects that each labeler was not asked about, (labelers,)."""
+        none = np.zeros(len(self.labels), dtype=np.int64)
+        return none if self.asked is None else np.asarray((~self.asked).sum(axis=1, dtype=np.int64))
 
 
 def plan_for(dataset: Dataset, reviewed: Reviewed, sample: int) -> Plan:
@@ -53,7 +66,7 @@ def read_answers(
     calibrated = [*(collected.calibrated.get(number) for number in range(len(names))), None]
     parts = [_joined(answers, len(dataset.classes)) for answers in collected.fitted]
     votes = [facts.votes(how.fit, part) for how, part in zip(plans, parts, strict=True)]
-    return votes, Everyone(np.stack(labels), np.array(confidence), calibrated)
+    return votes, Everyone(np.stack(labels), np.array(confidence), calibrated, facts.asked)
 
 
 def _by_labeler(paths: Sequence[Path]) -> list[Path]:

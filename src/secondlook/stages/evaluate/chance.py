@@ -19,7 +19,8 @@ BY_GIVEN, BY_CONSENSUS = "the given labels", "the consensus"
 def near_chance(committee: Remerge, objects: Objects, consensus: NDArray[np.int64]) -> list[dict[str, Any]]:
     """Return the labelers whose kappa against the truth is below LEAST_KAPPA.
 
-    Without enough truth the given labels take its place, or else the consensus, (objects,).
+    Without enough truth the given labels take its place, or else the consensus, (objects,). `asked` is the share of the
+    objects that a labeler was asked about: with a cascade these are the doubtful ones.
     """
     right, against = consensus, BY_CONSENSUS
     if int((objects.given >= 0).sum()) >= FEWEST:
@@ -27,6 +28,7 @@ def near_chance(committee: Remerge, objects: Objects, consensus: NDArray[np.int6
     if len(objects.with_truth.rows) >= FEWEST:
         right, against = objects.truth, objects.against
     found = []
+    shares = committee.shares_asked
     for name, answer in zip(committee.votes.labelers, committee.everyone.labels, strict=True):
         compared = (answer >= 0) & (right >= 0)
         n = int(compared.sum())
@@ -34,7 +36,7 @@ def near_chance(committee: Remerge, objects: Objects, consensus: NDArray[np.int6
             continue
         value = kappa(answer[compared].astype(np.int64), right[compared], committee.votes.classes)
         if value < LEAST_KAPPA:
-            found.append({"labeler": name, "kappa": round(value, 4), "n": n, "against": against})
+            found.append({"labeler": name, "kappa": round(value, 4), "n": n, "against": against, "asked": shares[name]})
     return found
 
 

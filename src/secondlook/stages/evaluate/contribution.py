@@ -1,16 +1,12 @@
 """The contribution of each labeler: the consensus merged without it, and which can be dropped at no loss."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from secondlook.base.arrays import Floats64
-from secondlook.base.errors import DataError
 from secondlook.config.stages import EvaluateOptions
 from secondlook.stages.evaluate.objects import BY_PEOPLE, Objects, Sample
 from secondlook.stages.evaluate.remerge import Outcome, Remerge
@@ -20,7 +16,6 @@ from secondlook.stats.intervals import Drawn, Draws, Estimate, Question, Statist
 
 MARGIN = 0.01  # the most accuracy that dropping labelers may cost, with 95 % confidence
 FEWEST = 300  # objects on which an error of MARGIN would show with 95 % probability: 3 / MARGIN
-_BENCHMARK = re.compile(r"label\.(.+)\.[0-9]{1,5}\.tsv")  # labeler and part; a job of ten shards has a part of 4 digits
 
 
 @dataclass(frozen=True)
@@ -156,22 +151,8 @@ def drop(trial: Trial, contributions: Mapping[str, Contribution]) -> Dropped | N
     return Dropped(dropped, lost, n)
 
 
-def seconds_of(benchmarks: Path | None, labeler: str) -> float | None:
-    """Return the wall seconds of all jobs of a labeler, from Snakemake's benchmark files; None without any."""
-    paths = [] if benchmarks is None else sorted(benchmarks.glob("label.*.tsv"))
-    mine = [path for path in paths if (match := _BENCHMARK.fullmatch(path.name)) and match[1] == labeler]
-    return sum(_seconds(path) for path in mine) if mine else None
-
-
 def _is_free(loss: Estimate) -> bool:
     return loss.low <= 0 and loss.high <= MARGIN
-
-
-def _seconds(path: Path) -> float:
-    try:
-        return float(pd.read_csv(path, sep="\t")["s"].sum())
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: is not a benchmark file of Snakemake; remove it or label again.") from error
 
 
 def _and(names: Sequence[str]) -> str:

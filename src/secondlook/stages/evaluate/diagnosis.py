@@ -16,6 +16,7 @@ from secondlook.stages.evaluate.answers import Labels
 from secondlook.stages.evaluate.calibration import Calibration
 from secondlook.stages.evaluate.objects import Objects
 from secondlook.stages.evaluate.remerge import Places, Remerge
+from secondlook.stages.evaluate.seconds import Seconds
 from secondlook.stats.intervals import Answers, Estimate, Estimates, Question
 
 UNKNOWN = Estimate(np.nan, np.nan, np.nan)
@@ -74,7 +75,9 @@ def examine(objects: Objects, committee: Remerge, options: EvaluateOptions) -> E
     )
 
 
-def diagnose(places: Places, objects: Objects, committee: Remerge, asked: Examination, found: Answers) -> Diagnosis:
+def diagnose(
+    places: Places, objects: Objects, committee: Remerge, asked: Examination, found: Answers, spent: Seconds
+) -> Diagnosis:
     """Return the statistics of the committee."""
     votes, labels, trial = committee.votes, asked.labels, asked.trial
     calibrated = [None if one is None else found.to(one) for one in asked.calibrated]
@@ -82,16 +85,17 @@ def diagnose(places: Places, objects: Objects, committee: Remerge, asked: Examin
     members = np.array([votes.labelers.index(name) for name in committee.members], dtype=np.int64)
     count, effective = inside.effective_number(labels, objects, members, pairs)
     contributions = found.to(asked.contributions)
-    seconds = {name: contribution.seconds_of(places.benchmarks, name) for name in votes.labelers}
+    seconds = {name: spent.of_votes(name) for name in votes.labelers}
     dropped = contribution.drop(trial, contributions)
     n, accuracy = found.to(asked.accuracy)
+    not_asked = dict(zip(votes.labelers, committee.everyone.not_asked.tolist(), strict=True))
     columns = {
         **_attendance(found.to(asked.attendance), objects, committee),
         **{"against": objects.against, "n": n, **tables.figure("selective_accuracy", accuracy)},
         **_calibration(calibrated, committee.everyone.confidence),
         **_kinship(pairs, votes.families),
         "dropped": [int(dropped is not None and name in dropped.labelers) for name in votes.labelers],
-        **_contribution(votes.labelers, Members(contributions, seconds, _vote_counts(places))),
+        **_contribution(votes.labelers, Members(contributions, seconds, _vote_counts(places, not_asked))),
     }
     findings = {
         "against": objects.against,
@@ -102,6 +106,7 @@ def diagnose(places: Places, objects: Objects, committee: Remerge, asked: Examin
         "drop": None if dropped is None else {"sentence": dropped.sentence, **asdict(dropped)},
         "merged_again_on": len(trial.everything.rows),
         "objects": len(objects.truth),
+        "not_asked": {name: count for name, count in not_asked.items() if count},
     }
     return Diagnosis(
         pd.DataFrame(columns),
@@ -112,12 +117,14 @@ def diagnose(places: Places, objects: Objects, committee: Remerge, asked: Examin
 
 
 def _attendance(counted: inside.Attendance, objects: Objects, committee: Remerge) -> dict[str, Any]:
+    asked = len(objects.truth) - committee.everyone.not_asked
     return {
         "labeler": list(committee.votes.labelers),
         "family": list(committee.votes.families),
         "takes_part": [int(name in committee.members) for name in committee.votes.labelers],
+        "asked": asked,
         "answered": counted.answered,
-        "coverage": counted.answered / len(objects.truth) if len(objects.truth) else np.nan,
+        "coverage": np.where(asked > 0, counted.answered / np.maximum(asked, 1), np.nan),
         "compared": counted.compared,
         **tables.figure("conflict", counted.conflict),
     }
@@ -154,10 +161,10 @@ def _contribution(labelers: tuple[str, ...], members: Members) -> dict[str, Any]
     return columns
 
 
-def _vote_counts(places: Places) -> dict[str, int]:
-    """Return the number of votes of each labeler, abstentions included."""
+def _vote_counts(places: Places, not_asked: Mapping[str, int]) -> dict[str, int]:
+    """Return the number of votes of each labeler, abstentions included, without those on which it was not asked."""
     counts: dict[str, int] = {}
     for path in places.votes:
         name = str(records.made_by(path)["labeler"])
-        counts[name] = counts.get(name, 0) + records.count(path, records.VOTE)
+        counts[name] = counts.get(name, -not_asked.get(name, 0)) + records.count(path, records.VOTE)
     return counts

@@ -43,7 +43,8 @@ def load_methods(places: Places, objects: Objects, committee: Remerge) -> list[M
     methods = [Method(GIVEN, GIVEN, objects.given, everyone)]
     for index, name in enumerate(committee.votes.labelers):
         if name != GIVEN:
-            methods.append(Method(name, committee.votes.families[index], labels[index], everyone))
+            own = committee.everyone.asked_about(index)
+            methods.append(Method(name, committee.votes.families[index], labels[index], own))
     if places.reviewed is not None and objects.against == TRUTH:
         methods += _people(places.reviewed, objects, classes)
     majority = standing.decisions_on(objects.instance_ids, records.majority_beside(places.consensus), ["label"])
@@ -68,7 +69,7 @@ def consensus_of(
     confidence = table["confidence"].to_numpy().astype(np.float64)
     committee = committee.widest
     if (seen := committee.reviewed.seen).any():
-        rows, held = committee.rows[seen], bool(standing.guarantee_of(consensus).get("held"))
+        rows, held = committee.rows[seen], standing.set_the_levels(standing.guarantee_of(consensus))
         again = _told(consensus, objects, rows) if committee.told else _merged_again(committee, held=held)
         level = levels(consensus, classes, committee.options.accept)
         label, accepted = label.copy(), accepted.copy()

@@ -33,7 +33,11 @@ WIDE = 200_000  # objects that are merged again where tables list them one by on
 
 @dataclass(frozen=True)
 class Places:
-    """What is evaluated; decisions of people, Snakemake's benchmark files and joined groups are optional."""
+    """What is evaluated; all after the consensus is optional.
+
+    `asked` are the lists of the objects that some labelers were asked about. `on_gpu` are the kinds of jobs that
+    computed on a GPU: `label.NAME` or `embed.NAME`.
+    """
 
     instances: Path
     votes: Sequence[Path]
@@ -41,6 +45,8 @@ class Places:
     reviewed: Path | None = None
     benchmarks: Path | None = None
     groups: Path | None = None
+    asked: Sequence[Path] = ()
+    on_gpu: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,13 @@ class Remerge:
         """The labelers with at least one answer that take part in the consensus."""
         heard = [self.votes.labelers[index] for index in np.unique(self.votes.labeler_index)]
         return tuple(name for name in heard if name != GIVEN or self.options.use_given)
+
+    @property
+    def shares_asked(self) -> dict[str, float]:
+        """The share of the objects that each labeler was asked about."""
+        votes = self.votes
+        asked = votes.asked_of_each / max(1, votes.objects)
+        return dict(zip(votes.labelers, asked.tolist(), strict=True))
 
     @cached_property
     def whole(self) -> Outcome:

@@ -107,23 +107,30 @@ def pairs_table(pairs: Pairs, labelers: Sequence[str], families: Sequence[str]) 
 def label_errors_table(
     suspicion: Suspicion, rows: NDArray[np.int64], objects: Objects, classes: Sequence[str]
 ) -> pd.DataFrame:
-    """Return the objects `rows`, which have a given label, the most suspicious first.
+    """Return the objects `rows`, which have a given label, the most suspicious first."""
+    table = suspicion_table(suspicion, objects.given[rows], classes)
+    first = rows[table.pop("place").to_numpy()]
+    table.insert(1, "instance_id", objects.instance_ids.take(first).to_pandas())
+    table.insert(2, "image_path", objects.image_paths.take(first).to_pandas())
+    return table.assign(flagged=table["flagged"].astype(int))
+
+
+def suspicion_table(suspicion: Suspicion, given: NDArray[np.int64], classes: Sequence[str]) -> pd.DataFrame:
+    """Return the objects with these given labels, (objects,), the most suspicious first; `place` is that in `given`.
 
     `n` and `threshold` are those of the given class.
     """
-    order = suspicion.order()
-    first = rows[order]
-    given, names = objects.given[first], pd.Index(classes)
+    order, names = suspicion.order(), pd.Index(classes)
+    own = given[order]
     columns = {
         "rank": np.arange(1, len(order) + 1),
-        "instance_id": objects.instance_ids.take(first).to_pandas(),
-        "image_path": objects.image_paths.take(first).to_pandas(),
-        "given": pd.Categorical.from_codes(given, names),
+        "place": order,
+        "given": pd.Categorical.from_codes(own, names),
         "suggested": pd.Categorical.from_codes(suspicion.suggested[order], names),
         "quality": suspicion.quality[order],
-        "flagged": suspicion.flagged[order].astype(int),
-        "n": suspicion.n[given],
-        "threshold": suspicion.threshold[given],
+        "flagged": suspicion.flagged[order],
+        "n": suspicion.n[own],
+        "threshold": suspicion.threshold[own],
     }
     return pd.DataFrame(columns)
 

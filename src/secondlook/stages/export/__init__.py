@@ -16,11 +16,12 @@ from secondlook.base import progress
 from secondlook.base.errors import UsageError
 from secondlook.config.exports import EXPORT_FORMATS, Format, names_of
 from secondlook.io import facts, files, records, standing
-from secondlook.io.outputs import REHEARSAL
-from secondlook.stages.export import losses
+from secondlook.io.outputs import DATASHEET, REHEARSAL
+from secondlook.stages.export import datasheet, datasheet_text, losses
 from secondlook.stages.export.corrected import Corrected
-from secondlook.stages.export.folder import replaced_folder, require_ours
+from secondlook.stages.export.folder import replaced_folder, require_ours, write_text
 from secondlook.stages.export.join import Inputs, load
+from secondlook.stages.export.listed import listing
 from secondlook.stages.export.proposals import Proposals, Select, of_all, of_queue
 from secondlook.stages.export.request import OriginalFile, Request
 
@@ -38,8 +39,9 @@ def export(inputs: Inputs, request: Request) -> None:
         require_ours(request.out)
     data = load(inputs, every_column=kind.columns)
     _warn(data, request, kind)
-    _write(data, request, {})
-    where = "" if request.source else f"; images are named relative to {data.root}"
+    sheet = datasheet.facts_of(data, inputs.votes, request.about)
+    _write(data, replace(request, datasheet=sheet), {"datasheet": sheet})
+    where = "" if request.source or kind.images else f"; images are named relative to {data.root}"
     counts = f"{data.count('relabel')} relabelled, {data.count('review')} for review"
     if data.count(standing.OF_REFERENCE):
         counts += f", {data.count(standing.OF_REFERENCE)} part of the reference"
@@ -61,14 +63,23 @@ def hand_over(inputs: Inputs, queue: Path, request: Request, select: Select = of
     return proposals
 
 
-def _write(data: Corrected, request: Request, more: Mapping[str, str]) -> None:
+def _write(data: Corrected, request: Request, more: Mapping[str, Any]) -> None:
     write: Callable[[Corrected, Path, Request], None] = import_module(f"{__name__}.{request.format}").write
-    if EXPORT_FORMATS[request.format].file is None:
-        with replaced_folder(request.out, {**_made_by(data, request), **more}) as folder:
+    kind = EXPORT_FORMATS[request.format]
+
+    def about(folder: Path) -> Mapping[str, Any]:
+        return {**_made_by(data, request), **more, **(listing(folder) if kind.images else {})}
+
+    if kind.file is None:
+        with replaced_folder(request.out, about) as folder:
             write(data, folder, request)
+            if request.datasheet:
+                write_text(folder / DATASHEET, datasheet_text.as_text(request.datasheet))
     else:
         with files.atomic_path(request.out) as temporary:
             write(data, temporary, request)
+            # before the file has its name: where it is new, its datasheet is too
+            files.write_text(request.out.with_suffix(f".{DATASHEET}"), datasheet_text.as_text(request.datasheet))
 
 
 def _checked(inputs: Inputs, request: Request) -> Format:
@@ -83,6 +94,9 @@ def _checked(inputs: Inputs, request: Request) -> Format:
     if request.image_prefix is not None and not kind.image_prefix:
         prefixed = " or ".join(names_of(lambda each: each.image_prefix))
         raise UsageError(f"--image-prefix works with --format {prefixed} only.")
+    if request.evaluation is not None and not kind.images:
+        with_figures = " or ".join(names_of(lambda each: each.images))
+        raise UsageError(f"--evaluation works with --format {with_figures} only, which has figures.")
     if kind.votes and not inputs.votes:
         raise UsageError(f"--format {request.format} writes the votes of labelers; give them with --votes.")
     _require_apart(inputs, request)
@@ -119,7 +133,7 @@ def _warn(data: Corrected, request: Request, kind: Format) -> None:
     if data.unlabelled() and request.source is None and not kind.votes:
         progress.say(f"export: {data.unlabelled()} objects have no label; they {kind.unlabelled}")
     archive = data.archive()
-    if archive is not None:
+    if archive is not None and not kind.images:
         progress.say(f"export: the images are in {archive}; unpack it before you open the export in another tool")
 
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
@@ -16,8 +16,10 @@ from secondlook.io.outputs import EXPORT_ABOUT
 
 
 @contextmanager
-def replaced_folder(out: Path, made_by: Mapping[str, Any]) -> Iterator[Path]:
-    """Yield an empty folder that becomes `out` when the block ends well; `made_by` is written to it as secondlook.json.
+def replaced_folder(out: Path, about: Callable[[Path], Mapping[str, Any]]) -> Iterator[Path]:
+    """Yield an empty folder that becomes `out` when the block ends well.
+
+    What `about` says of the full folder is written to it as secondlook.json.
 
     Raises DataError if `out` is a file, or a folder with files that no export wrote.
     """
@@ -27,14 +29,15 @@ def replaced_folder(out: Path, made_by: Mapping[str, Any]) -> Iterator[Path]:
             new = temporary / "new"
             new.mkdir()
             yield new
-            write_text(new / EXPORT_ABOUT, json.dumps(made_by, indent=2, ensure_ascii=False) + "\n")
+            write_text(new / EXPORT_ABOUT, json.dumps(about(new), indent=2, ensure_ascii=False) + "\n")
             _flush_all(new)
             if out.exists():
                 out.rename(temporary / "old")
             new.rename(out)
             files.flush(out.parent)
     except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror or error}).") from error
+        why = os.strerror(error.errno) if error.errno else str(error)  # pyarrow wraps the message of the system
+        raise DataError(f"{out}: cannot be written ({why}).") from error
 
 
 def require_ours(out: Path) -> None:

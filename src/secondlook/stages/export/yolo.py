@@ -16,11 +16,10 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
 from secondlook.io.cocofile import KEY_POINTS
 from secondlook.io.tabular import harmless
 from secondlook.io.yolofile import is_label_file
+from secondlook.stages.export import yamltext
 from secondlook.stages.export.corrected import Corrected, Image, Object
 from secondlook.stages.export.folder import free_name, link, write_text
 from secondlook.stages.export.notes import PREFIX, notes, typed_attributes
@@ -32,18 +31,6 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _DIGITS = 12
 _COMMENT = "# Written by secondlook export. The whole dataset is under both train and val: split it before training.\n"
 _RESERVED = {"images", "labels"}  # trainers replace the last folder of this name
-_LINE_ENDS = {"\x85", "\u2028", "\u2029"}  # YAML reads them as spaces where they are not escaped
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes texts so that they keep their line ends when read."""
-
-
-def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _LINE_ENDS & set(text) else None)
-
-
-_Dumper.add_representer(str, _represent)
 
 
 def write(corrected: Corrected, folder: Path, request: Request) -> None:
@@ -52,7 +39,7 @@ def write(corrected: Corrected, folder: Path, request: Request) -> None:
     _write_rows(folder / OBJECTS, _write_images(corrected, numbers, folder, request.out))
     names = dict(sorted(numbers.names.items()))
     content = {"train": "images", "val": "images", **pose_of(corrected), "names": names}
-    write_text(folder / "data.yaml", _COMMENT + yaml.dump(content, Dumper=_Dumper, allow_unicode=True, sort_keys=False))
+    write_text(folder / "data.yaml", _COMMENT + yamltext.dump(content))
 
 
 def _write_images(corrected: Corrected, numbers: Numbers, folder: Path, place: Path) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Stage `ingest`: a labelled dataset in its own format becomes instance rows, every refused entry a reject row."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from secondlook.stages.ingest.objects import Checker, Row
 from secondlook.stages.ingest.sink import Refusals, Rows
 from secondlook.stages.ingest.source import Source
 from secondlook.stages.ingest.tally import Tally
+
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Ingested:
     refusals: Refusals = field(default_factory=Refusals)
     tally: Tally = field(default_factory=Tally)
     without_objects: list[str] = field(default_factory=list)
+    ways_out: list[str] = field(default_factory=list)
     unmatched: Counter[str] = field(default_factory=Counter)
     reference_unmatched: Counter[str] = field(default_factory=Counter)
 
@@ -72,6 +75,10 @@ class Ingested:
     def reasons(self) -> str:
         """Count of each reason, as one line."""
         return _listed(self.refusals.counts) or "none"
+
+    def what_to_do(self) -> str:
+        """What to do about entries that were refused, as the end of a sentence; empty where nothing is known."""
+        return "".join(f"; {way}" for way in self.ways_out)
 
 
 def _listed(counts: Counter[str]) -> str:
@@ -217,6 +224,8 @@ def _rows(opened: Opened, result: Ingested) -> Iterator[Row]:
             result.refusals.add(row)
         else:
             yield row
+    if checker.names is not None and result.refusals.counts["ambiguous_image"]:
+        result.ways_out += _one_of(checker.names.sets(Path(opened.path)), Path(opened.path), source.images)
     for doubt in checker.tally.doubts(of_sides=source.states_sides):
         progress.say(f"ingest: {opened.path}: {doubt}")
     if checker.groups.may_lack and checker.ungrouped:
@@ -231,6 +240,14 @@ def _rows(opened: Opened, result: Ingested) -> Iterator[Row]:
     if source.listed is not None:
         bare = sum(image not in checker.met for image in checker.bare)
         result.without_objects.append(f"{opened.path}: {bare} of {source.listed} images without objects")
+
+
+def _one_of(sets: Sequence[str], path: Path, images: Path) -> Iterator[str]:
+    """Say that several folders of a dataset label the same images, if they do, and how to take one."""
+    if sets:
+        more = f" or another of the {len(sets)}" if len(sets) > _SHOWN else ""
+        shown = " or ".join(str(path / name) for name in sets[:_SHOWN])
+        yield f"several of its folders label the same images: give one, {shown}{more}, with --images {images}"
 
 
 def _note_facts(opened: Opened, rehearsal: Rehearsal | None, result: Ingested) -> Tracks:
@@ -323,7 +340,7 @@ def require_useful(result: Ingested, limit: float, rejects: Path | None = None) 
     if result.refused_fraction() > limit:
         raise DataError(
             f"{result.refused()} entries ({result.refused_fraction():.1%}) were refused, more than "
-            f"max_reject_fraction {limit:.1%} ({result.reasons()}){where}."
+            f"max_reject_fraction {limit:.1%} ({result.reasons()}){where}{result.what_to_do()}."
         )
     if not len(result.instances):
         raise DataError(_none_left(result, where))
@@ -336,4 +353,4 @@ def _none_left(result: Ingested, where: str) -> str:
         return f"no object is left in the dataset: it has none{held}."
     first = result.refusals.first
     example = f"; the first: {first.reason}, {first.image or first.source_id}: {first.detail}" if first else ""
-    return f"no object is left in the dataset (rejects: {result.reasons()}){example}{where}."
+    return f"no object is left in the dataset (rejects: {result.reasons()}){example}{where}{result.what_to_do()}."

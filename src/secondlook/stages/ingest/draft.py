@@ -122,7 +122,7 @@ def _require_objects(seen: _Seen) -> None:
         )
     first = seen.read.refusals.first
     why = f" (rejected: {seen.read.reasons()}); the first: {first.image or path}: {first.detail}" if first else ""
-    raise DataError(f"{path}: holds no object that can be read{why}.")
+    raise DataError(f"{path}: holds no object that can be read{why}{seen.read.what_to_do()}.")
 
 
 def _no_labels(seen: _Seen) -> str:

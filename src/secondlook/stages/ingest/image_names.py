@@ -120,6 +120,20 @@ class ImageNames:
             raise result
         return result
 
+    def sets(self, folder: Path) -> list[str]:
+        """Return the parts of a dataset in `folder`, each a folder in it, that have names of their own for one image.
+
+        `a/images/1.jpg` and `b/images/1.jpg`, which lead to one file, come from the labels of `a` and of `b`.
+        """
+        found: dict[str, None] = {}
+        for names in self._claims.values():
+            parts = sorted(map(split, names))
+            shared = min((common_ending(parts[0], other) for other in parts[1:]), default=0)
+            heads = ["/".join(one[: len(one) - shared]) for one in parts] if shared else []
+            if heads and all(head and (folder / head).is_dir() for head in heads):
+                found.update(dict.fromkeys(heads))
+        return sorted(found)
+
     def _look_for(self, name: str) -> str | RefusedError:
         candidates = self._candidates(name)
         if not candidates:

@@ -132,7 +132,16 @@ def _rows_of_export(tree: Tree) -> Evidence | None:
     return Evidence("it has the columns of an export") if heading.startswith("image,label_file,line,label,") else None
 
 
+def _hugging_face(tree: Tree) -> Evidence | None:
+    """Find a dataset folder whose images lie in Parquet files, beside a dataset card."""
+    inside = [name for name in tree.by_ending.get(".parquet", []) if name.startswith("data/")]
+    card = tree.head("README.md") if inside and "README.md" in tree.names else ""
+    return Evidence(f"`{inside[0]}` lies beside a dataset card") if "dataset_info:" in card else None
+
+
 UNREAD = (
+    Unread("Hugging Face", _hugging_face,
+           "of an export of ours, write `parquet` or another format too; of another dataset, write it as COCO"),
     Unread("CreateML", json_evidence(_is_createml, "is a list of images with annotations")),
     Unread("DOTA", _dota, "its boxes are turned; convert them to YOLO-OBB, which `yolo` reads"),
     Unread("KITTI tracking", _kitti_tracking, "import it into CVAT and export it as COCO or CVAT for images"),

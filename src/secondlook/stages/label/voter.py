@@ -20,7 +20,7 @@ class Voter:
     `sources` are what it learned from: the embeddings of the reference, or the folder of something trained here. With
     `lessons` it votes out of fold: they are then all embeddings, or the folder in which each fold has a folder.
     `prompt` is the prompt of a VLM, `offered` the names to choose from if they are not those of the classes; a prompt
-    that lists its own names is sent `as_it_stands`.
+    that lists its own names is sent `as_it_stands`. `asked` lists which objects it is asked about; None for all.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Voter:
     offered: tuple[str, ...] = ()
     lessons: Path | None = None
     as_it_stands: bool = False
+    asked: Path | None = None
 
     @property
     def learned_from(self) -> Path:
@@ -59,7 +60,8 @@ class Voter:
 class Job:
     """The objects of one file (crops, embeddings or instances, as the voter needs), and where their votes go.
 
-    `network` returns what the kind of labeler loads; all files that one model judges share it.
+    `network` returns what the kind of labeler loads; all files that one model judges share it. `whole` is the file that
+    `objects` are some of; None where they are all of it.
     """
 
     voter: Voter
@@ -68,3 +70,4 @@ class Job:
     taxonomy: Taxonomy
     threads: int = 1
     network: Callable[[], Any] = lambda: None
+    whole: Path | None = None

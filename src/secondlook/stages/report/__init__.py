@@ -15,9 +15,10 @@ from secondlook.io.outputs import Table
 from secondlook.pages import render
 from secondlook.pages.charts import draw_all, load_table
 from secondlook.pages.forecast import forecast_of
+from secondlook.pages.merging import merging_of
 from secondlook.stages.report.crops import changed_crops, suspicious_crops
 from secondlook.stages.report.evaluation import effect_sentence, evaluation, read_table, suspicious
-from secondlook.stages.report.merging import merging_of
+from secondlook.stages.report.frontier import frontier
 from secondlook.stages.report.rounds import update_rounds
 from secondlook.stages.report.summary import seconds_of, summarise
 
@@ -65,19 +66,21 @@ def write_report(results: Path, places: Places, options: ReportOptions) -> None:
         **evaluation(results / "evaluate", objects, taxonomy.classes),
         **_suspicious(results, objects, taxonomy.classes, min(SUSPICIOUS, options.changed_crops)),
     }
+    context["frontier"] = frontier(results / "evaluate", context["findings"])
     effect = context["findings"].get("effect")
     context["effect"] = effect
     context["effect_sentence"] = effect_sentence(effect)
-    content = {**counts, **_expected(merging.expected, effect)}
+    not_asked = context["findings"].get("not_asked")
+    content = {**counts, **_expected(merging.expected, effect), **({"not_asked": not_asked} if not_asked else {})}
     context["rounds"] = []
     if places.lessons is not None:
         accuracy = read_table(results / "evaluate" / Table.ACCURACY)
         context["rounds"] = update_rounds(places.lessons, places.page.with_name("rounds.csv"), content, accuracy)
     if places.summary is not None:
         seconds = seconds_of(sorted((results / "benchmark").glob("*.tsv")))
-        promised = {"held": merging.held, "sentence": merging.guarantee}
+        claimed = {"held": merging.held, "sentence": merging.guarantee}
         about = {
-            "guarantee": promised,
+            "guarantee": claimed,
             "rehearsal": context["rehearsal"] is not None,
             "seconds": seconds,
             "versions": render.versions(),

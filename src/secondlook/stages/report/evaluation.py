@@ -13,11 +13,13 @@ import pandas as pd
 from secondlook.base.errors import DataError
 from secondlook.io import tabular
 from secondlook.io.outputs import Table
+from secondlook.pages import posteriors
+from secondlook.pages.plotting import Plot
 from secondlook.stages.report import plots
 
 TEXTS = dict.fromkeys(
     ("method", "family", "class", "truth", "answer", "against", "labeler", "when", "a", "b", "given", "suggested"), str
-) | dict.fromkeys(("instance_id", "image_path", "taught", "best_labeler"), str)
+) | dict.fromkeys(("instance_id", "image_path", "taught", "best_labeler", "way", "tier", "objects", "device"), str)
 
 DIFFERING = {  # what becomes of objects whose class is not that of their track, by `consensus.tracks`
     "per_object": "Objects that differ from their track go to people; with `tracks: whole` under `consensus` every "
@@ -79,7 +81,7 @@ def evaluation(folder: Path, objects: pd.DataFrame, classes: Sequence[str]) -> d
         "alerts": list(alerts(findings, paired)),
         "committee": committee.to_dict("records"),
         "saved": saved_by_dropping(committee),
-        "plots": {"actions": plots.actions_by_class(objects, classes), **_plots(folder, accuracy, classes)},
+        "plots": {name: figure.svg() for name, figure in drawn(folder, objects, classes).items()},
     }
 
 
@@ -96,9 +98,12 @@ def alerts(findings: Mapping[str, Any], paired: pd.DataFrame) -> Iterator[str]:
                 "(review/index.html): from 20 reviewed objects on, `auto` chooses by them."
             )
     for one in findings.get("near_chance", []):
+        asked = one.get("asked", 1.0)
+        doubtful = f", on the {100 * asked:.0f} % of the objects that it was asked about" if asked < 1 else ""
         yield (
             f"The labeler {one['labeler']} answers hardly better than chance (kappa {one['kappa']:.2f} against "
-            f"{one['against']}, {one['n']} answers). Look at its crops or prompts, or remove it from the task."
+            f"{one['against']}, {one['n']} answers{doubtful}). Look at its crops or prompts, or remove it from the "
+            "task."
         )
     for one in findings.get("repeats_given", []):
         yield (
@@ -184,18 +189,20 @@ def suspicious(path: Path, limit: int) -> Suspicious:
     return Suspicious(checked, pairs, pd.concat(first, ignore_index=True))
 
 
-def _plots(folder: Path, accuracy: pd.DataFrame, classes: Sequence[str]) -> dict[str, str]:
-    drawn = {}
+def drawn(folder: Path, objects: pd.DataFrame, classes: Sequence[str]) -> dict[str, Plot]:
+    """Return the plots of the page by name, those for which the folder `evaluate` has figures."""
+    found = {"actions": plots.actions_by_class(objects, classes)}
+    accuracy = read_table(folder / Table.ACCURACY)
     if (accuracy["n"] > 0).any():
         cells = read_table(folder / Table.CONFUSION)
-        drawn["accuracies"] = plots.accuracies(accuracy[accuracy["n"] > 0])
-        drawn["confusion"] = plots.confusion(cells[cells["method"] == "consensus"], classes)
-        drawn["calibration"] = plots.calibration(read_table(folder / Table.CALIBRATION))
+        found["accuracies"] = plots.accuracies(accuracy[accuracy["n"] > 0])
+        found["confusion"] = plots.confusion(cells[cells["method"] == "consensus"], classes)
+        found["calibration"] = posteriors.calibration(read_table(folder / Table.CALIBRATION))
     pairs = read_table(folder / Table.COMMITTEE_PAIRS)
     if pairs["error_correlation"].notna().any():
         labelers = read_table(folder / Table.COMMITTEE)["labeler"].tolist()
-        drawn["correlation"] = plots.correlation(pairs, labelers)
+        found["correlation"] = plots.correlation(pairs, labelers)
     reliability = read_table(folder / Table.RELIABILITY)
     if len(reliability):
-        drawn["reliability"] = plots.reliability(reliability)
-    return drawn
+        found["reliability"] = plots.reliability(reliability)
+    return found

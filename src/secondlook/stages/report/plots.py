@@ -1,4 +1,4 @@
-"""The plots of the report as inline SVG."""
+"""The plots of the report, as figures."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
-from secondlook.pages.plotting import AMBER, BLUE, GREEN, INK, LINE, SOFT, svg
+from secondlook.pages.plotting import AMBER, BLUE, GREEN, INK, LINE, SOFT, Plot, plot
 
 ACTION_COLOURS = {"keep": GREEN, "relabel": BLUE, "review": AMBER}
 NO_ANSWER = "(no answer)"
 TOGETHER = LinearSegmentedColormap.from_list("together", [GREEN, "#ffffff", AMBER])  # errors apart, unrelated, shared
 
 
-def accuracies(table: pd.DataFrame) -> str:
+def accuracies(table: pd.DataFrame) -> Plot:
     """Draw accuracy with its interval, one line per method."""
 
     def draw(axes: Axes) -> None:
@@ -27,10 +27,10 @@ def accuracies(table: pd.DataFrame) -> str:
         axes.set_xlabel("accuracy, 95 % interval by group")
         axes.grid(axis="x", color=LINE, linewidth=0.7)
 
-    return svg(draw, width=7.0, height=0.9 + 0.36 * len(table))
+    return plot(draw, width=7.0, height=0.9 + 0.36 * len(table))
 
 
-def correlation(pairs: pd.DataFrame, labelers: Sequence[str]) -> str:
+def correlation(pairs: pd.DataFrame, labelers: Sequence[str]) -> Plot:
     """Draw the correlation of errors of every two labelers, without labelers that have none."""
     correlated = pairs.dropna(subset=["error_correlation"])
     names = [name for name in labelers if ((correlated["a"] == name) | (correlated["b"] == name)).any()]
@@ -51,10 +51,10 @@ def correlation(pairs: pd.DataFrame, labelers: Sequence[str]) -> str:
         axes.set_yticks(range(len(names)), names)
         axes.spines[:].set_visible(False)
 
-    return svg(draw, width=1.9 + 0.5 * len(names), height=1.5 + 0.42 * len(names))
+    return plot(draw, width=1.9 + 0.5 * len(names), height=1.5 + 0.42 * len(names))
 
 
-def reliability(table: pd.DataFrame) -> str:
+def reliability(table: pd.DataFrame) -> Plot:
     """Draw how often each labeler is right against its confidence, before and after its temperature."""
     names = list(dict.fromkeys(table["labeler"]))
     columns = min(4, len(names))
@@ -71,7 +71,7 @@ def reliability(table: pd.DataFrame) -> str:
             _reliability_panel(panel, table[table["labeler"] == name])
             panel.set_title(name, fontsize=9, color=INK, loc="left")
 
-    return svg(draw, width=0.2 + 2.15 * columns, height=0.1 + 2.2 * rows)
+    return plot(draw, width=0.2 + 2.15 * columns, height=0.1 + 2.2 * rows)
 
 
 def _reliability_panel(panel: Axes, table: pd.DataFrame) -> None:
@@ -87,7 +87,7 @@ def _reliability_panel(panel: Axes, table: pd.DataFrame) -> None:
     panel.set_yticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=8)
 
 
-def actions_by_class(objects: pd.DataFrame, classes: Sequence[str]) -> str:
+def actions_by_class(objects: pd.DataFrame, classes: Sequence[str]) -> Plot:
     """Draw the decisions, by given class."""
     given = objects["given"].fillna("(none)")
     counts = pd.crosstab(given, objects["action"]).reindex(columns=list(ACTION_COLOURS), fill_value=0)
@@ -104,10 +104,10 @@ def actions_by_class(objects: pd.DataFrame, classes: Sequence[str]) -> str:
         axes.set_xlabel("objects, by given label")
         axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
 
-    return svg(draw, width=7.0, height=1.2 + 0.3 * max(1, len(names)))
+    return plot(draw, width=7.0, height=1.2 + 0.3 * max(1, len(names)))
 
 
-def confusion(table: pd.DataFrame, classes: Sequence[str]) -> str:
+def confusion(table: pd.DataFrame, classes: Sequence[str]) -> Plot:
     """Draw a confusion matrix; rows are the truth, shares are of each row."""
     answers = [*classes, NO_ANSWER] if (table["answer"] == NO_ANSWER).any() else list(classes)
     present = [name for name in classes if (table["truth"] == name).any()]
@@ -126,25 +126,4 @@ def confusion(table: pd.DataFrame, classes: Sequence[str]) -> str:
         axes.set_ylabel("truth")
         axes.spines[:].set_visible(False)
 
-    return svg(draw, width=1.6 + 0.5 * len(answers), height=1.4 + 0.42 * max(1, len(present)))
-
-
-def calibration(table: pd.DataFrame) -> str:
-    """Draw how often the consensus is right against its posterior."""
-
-    def draw(axes: Axes) -> None:
-        axes.plot([0, 1], [0, 1], color=LINE, linewidth=1.2, zorder=1)
-        sizes = 20 + 260 * table["n"] / max(1, table["n"].sum())
-        axes.vlines(table["mean_confidence"], table["accuracy_low"], table["accuracy_high"], color=BLUE, alpha=0.35)
-        axes.scatter(table["mean_confidence"], table["accuracy"], s=sizes, color=BLUE, alpha=0.75, zorder=3)
-        for _, row in table.iterrows():
-            place = (row["mean_confidence"], row["accuracy"])
-            axes.annotate(
-                f"{int(row['n'])}", place, textcoords="offset points", xytext=(0, -16), fontsize=8, ha="center"
-            )
-        axes.set_xlim(0, 1.03)
-        axes.set_ylim(0, 1.05)
-        axes.set_xlabel("posterior of the proposal")
-        axes.set_ylabel("share that is right")
-
-    return svg(draw, width=4.4, height=3.8)
+    return plot(draw, width=1.6 + 0.5 * len(answers), height=1.4 + 0.42 * max(1, len(present)))

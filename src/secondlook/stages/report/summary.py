@@ -6,25 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from secondlook.base.errors import DataError
-from secondlook.io import records
+from secondlook.io import standing
 
 
 def summarise(objects: pd.DataFrame, rejected: int) -> dict[str, Any]:
     """Return the counts of a task from its objects: columns given, truth, action, and the final label."""
-    has_truth = objects["truth"].notna()
-    automatic = objects["action"].isin(records.ACCEPTED)
-    return {
-        "objects": len(objects),
-        "with_truth": int(has_truth.sum()),
-        "wrong_before": int((has_truth & (objects["given"] != objects["truth"])).sum()),
-        "wrong_after": int((has_truth & automatic & (objects["label"] != objects["truth"])).sum()),
-        "accepted_with_truth": int((has_truth & automatic).sum()),
-        "sent_to_review": int((objects["action"] == "review").sum()),
-        "relabelled": int((objects["action"] == "relabel").sum()),
-        "rejected": rejected,
-    }
+    columns = pa.Table.from_pandas(objects[["given", "truth", "action", "label"]], preserve_index=False)
+    return {**standing.counts(columns), "rejected": rejected}
 
 
 def seconds_of(benchmarks: Sequence[Path]) -> float:
@@ -55,6 +46,8 @@ def as_text(path: Path) -> str:
         lines.append(
             f"  net effect           {net['net']:+.0f} right labels ({net['net_low']:+.0f} to {net['net_high']:+.0f})"
         )
+    for name, count in content.get("not_asked", {}).items():
+        lines.append(f"  not asked            {name}: {count} of {content['objects']} objects, where others were sure")
     lines.append(f"  relabelled           {content['relabelled']}")
     lines.append(f"  sent to review       {content['sent_to_review']}")
     lines.append(f"  report               {path.parent / 'report' / 'report.html'}")

@@ -37,10 +37,16 @@ def apply_decisions(decisions: Sequence[Path], instances: Path, out: Path) -> No
     _write_csv(records.unmatched_beside(out), unmatched, [*COLUMNS, "file", "line", "reason"])
     _write_csv(records.conflicts_beside(out), conflicts, ["instance_id", "image_path", "labeler", "label"])
     table = records.to_table(rows, records.REVIEW)
-    made_by = {"stage": "review", "audit": audits.about(), "agreement": agreement(opinions)}
+    people = {labeler for _, labeler in direct}
+    made_by = {
+        "stage": "review",
+        "audit": audits.about(),
+        "agreement": agreement(opinions),
+        "people": len(people),
+    }
     records.write(out, table, records.REVIEW, taxonomy=dataset.taxonomy, made_by=made_by)
     progress.say(
-        f"review: {len(direct)} decisions by {len({labeler for _, labeler in direct})} people, "
+        f"review: {len(direct)} decisions by {len(people)} people, "
         f"{len({row['instance_id'] for row in conflicts})} objects on which they disagree, "
         f"{len(unmatched)} rows that match no object ({records.unmatched_beside(out)}), "
         f"{read.found_again} matched by image and box"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from secondlook.base.text import counted
 from secondlook.config.stages import ReviewOptions
 
 LEAST = 0.1  # while nothing is guaranteed: estimates and the forecast need some random looks
@@ -42,8 +43,9 @@ def random_share(total: int, doubtful: int, options: ReviewOptions, guarantee: M
     random, others = int(needs["random"]), min(int(needs["others"]), doubtful)
     share = max(LEAST, random / max(1, random + others))
     places = max(math.ceil(round(total * LEAST, 6)), min(random, round(total * share)))
+    reviews, rest = counted(random, "more random review"), counted(int(needs["others"]), "other")
     why = (
-        f"The cheapest way to finish takes about {needs['random']} more random reviews and {needs['others']} others. "
+        f"The cheapest way to finish takes about {reviews} and {rest}. "
         "Random objects are mixed with those that go to a person anyway, so that both end together (at least "
         f"{100 * LEAST:g} % are random)."
     )
@@ -54,8 +56,9 @@ def _worthwhile(guarantee: Mapping[str, Any]) -> str:
     """Return how many more random reviews would pay although the guarantee holds; empty where none would."""
     for row in guarantee.get("buys") or []:
         if row["alpha"] == guarantee.get("alpha") and row["reachable"] and row["cheapest"]["random"]:
+            reviews = counted(row["cheapest"]["random"], "more random review")
             return (
-                f" About {row['cheapest']['random']} more random reviews may lower the level and save more looks than "
-                "they cost: `random_fraction: 1` draws them."
+                f" About {reviews} may lower the level and save more looks than they "
+                "cost: `random_fraction: 1` draws them."
             )
     return ""

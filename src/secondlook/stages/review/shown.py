@@ -237,7 +237,8 @@ def _vote(labeler: str, vote: dict[str, Any] | None, classes: tuple[str, ...]) -
     likely = [[index, round(p[index], 4)] for index in best if p[index] >= LEAST_P]
     if vote["label"] is not None and not likely:
         likely = [[classes.index(vote["label"]), None]]
-    return {"labeler": labeler, "status": vote["status"], "answer": vote["answer"], "p": likely}
+    status = vote["status"].replace("_", " ")  # as people read it
+    return {"labeler": labeler, "status": status, "answer": vote["answer"], "p": likely}
 
 
 def _box(where: Mapping[str, Any]) -> Box:

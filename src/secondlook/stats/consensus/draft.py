@@ -54,7 +54,10 @@ class DraftOfTracks:
 
 @dataclass(frozen=True)
 class Mostly:
-    """Which labelers answer most objects, (labelers,), and most units, None where every label was given on its own."""
+    """Which labelers answer most of what they are asked, (labelers,), and the same of units.
+
+    `units` is None where every label was given on its own.
+    """
 
     objects: NDArray[np.bool_]
     units: NDArray[np.bool_] | None
@@ -69,7 +72,8 @@ def mostly(votes: Votes, merged: Merged, given: NDArray[np.int64]) -> Mostly:
 
 
 def _mostly(judging: Votes) -> NDArray[np.bool_]:
-    return np.asarray(np.bincount(judging.labeler_index, minlength=len(judging.labelers)) > judging.objects / 2)
+    answers = np.bincount(judging.labeler_index, minlength=len(judging.labelers))
+    return np.asarray(answers > judging.asked_of_each / 2)
 
 
 def _judging(votes: Votes, given: NDArray[np.int64]) -> Votes:
@@ -224,6 +228,7 @@ def _support(
 
     A family supports the label if more of its members answer with it than with the given one, and if PRESENT of those
     that answer most objects, `usual` (labelers,), answer here: an abstention says that a labeler has not seen the like.
+    Who was not asked about an object has not abstained.
     """
     place = np.full(votes.objects, -1)
     place[rows] = np.arange(len(rows))
@@ -234,12 +239,21 @@ def _support(
     for_label, for_given = what == label[rows][where], what == given[rows][where]
     answers = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
     ahead = np.bincount(cell, for_label.astype(float) - for_given, minlength=shape[0] * shape[1]).reshape(shape)
-    heard_of = np.bincount(family[usual], minlength=count)
+    heard_of = _expected(votes, usual, rows)
     families, supporting = (answers > 0).sum(axis=1), ((ahead > 0) & (answers >= PRESENT * heard_of)).sum(axis=1)
     counts = np.bincount(where * votes.classes + what, minlength=len(rows) * votes.classes)
     counts = counts.reshape(len(rows), votes.classes)
     first = counts[np.arange(len(rows)), label[rows]] == counts.max(axis=1, initial=0)
     return _Support(families, first & (supporting >= np.minimum(families, 2)))
+
+
+def _expected(votes: Votes, usual: NDArray[np.bool_], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many of the `usual` labelers of each family were asked, (families,) or (rows, families)."""
+    family, count = votes.family_index(), len(set(votes.families))
+    if votes.asked is None:
+        return np.bincount(family[usual], minlength=count)
+    member = (usual & (family == np.arange(count)[:, None])).astype(np.int64)  # (families, labelers)
+    return np.asarray((member @ votes.asked[:, rows].astype(np.int64)).T)
 
 
 def _odds(p: NDArray[np.float64] | float) -> NDArray[np.float64]:

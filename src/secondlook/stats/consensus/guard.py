@@ -18,8 +18,10 @@ def sparse(votes: Votes) -> bool:
 
 
 def many_workers(votes: Votes) -> bool:
-    """Tell whether the typical answer is of a labeler that answers fewer than half of the objects."""
-    return _answers_of_typical_labeler(votes) < votes.objects / 2
+    """Tell whether the typical answer is of a labeler that answers fewer than half of what it is asked."""
+    answers = np.bincount(votes.labeler_index, minlength=len(votes.labelers))
+    present = (answers / np.maximum(1, votes.asked_of_each))[votes.labeler_index]
+    return bool(len(present)) and float(np.median(present)) < 1 / 2
 
 
 def few_each(votes: Votes) -> bool:

@@ -140,42 +140,51 @@ def fit_folds(
     sample = _sample(votes, known, seed)
     fold_of = folds.of(known.group)
     heard = np.unique(votes.labeler_index)
+    attendance = None if votes.attendance is None else votes.attendance[heard]
     x, taught = by_labeler(votes, evidence.rows, sample)[:, heard], known.of(sample)
     fits = []
     for number in range(len(folds)):
         others = np.flatnonzero(fold_of[sample] != number)
-        fit = fit_channel(x[others], taught.of(others), None if sound is None else sound[number, heard])
+        known_sound = None if sound is None else sound[number, heard]
+        fit = fit_channel(x[others], taught.of(others), known_sound, attendance)
         weight, as_is = np.zeros(len(votes.labelers)), np.zeros(len(votes.labelers), dtype=np.bool_)
         weight[heard], as_is[heard] = fit.weight, fit.sound
         fits.append(replace(fit, weight=weight, sound=as_is))
     return tuple(fits)
 
 
-def fit_channel(x: NDArray[np.float64], known: Known, sound: NDArray[np.bool_] | None = None) -> NoiseChannel:
+def fit_channel(
+    x: NDArray[np.float64],
+    known: Known,
+    sound: NDArray[np.bool_] | None = None,
+    attendance: NDArray[np.float64] | None = None,
+) -> NoiseChannel:
     """Fit to the evidence `x` (objects, labelers, classes) of objects of which something is known.
 
-    `sound` tells which labelers are known to stay as they are, (labelers,).
+    `sound` tells which labelers are known to stay as they are, (labelers,). `attendance` is the share of the objects
+    that each was asked about, (labelers,); None where all were asked about all.
     """
     if not known.informs.all():
         informs = np.flatnonzero(known.informs)
         x, known = x[informs], known.of(informs)
     groups = len(np.unique(known.group))
     labelers, classes = x.shape[1:]
-    fit = np.concatenate([np.full(labelers, np.log(np.expm1(_start(labelers)))), np.zeros(classes)])
-    drawn, flat = known.drawn, _flat(x)
-    log_p = _log_p(fit, flat, classes)
-    right, proven = _anchored(log_p[drawn], known.of(drawn))
+    start = _start(labelers if attendance is None else attendance.sum())
+    fit = np.concatenate([np.full(labelers, np.log(np.expm1(start))), np.zeros(classes)])
+    drawn, always = known.drawn, _always(labelers, attendance)
+    right, proven = _anchored(_equally(x[drawn][:, always]), known.of(drawn))
     scale, sound = _scale(x, known, right, np.zeros(labelers, dtype=np.bool_) if sound is None else sound)
     if (scale != 1).any():
-        flat = _flat(x * scale[:, None])
-        log_p = _log_p(fit, flat, classes)
-        right, proven = _anchored(log_p[drawn], known.of(drawn))
+        x = x * scale[:, None]
+        right, proven = _anchored(_equally(x[drawn][:, always]), known.of(drawn))
+    flat = _flat(x)
+    log_p = _log_p(fit, flat, classes)
     channel = _channel(np.zeros((classes, classes)), right)
     for step in range(ROUNDS + 1):
         likelihood = _likelihood(known, channel)
         if step:
             by_class = np.ascontiguousarray(likelihood.T)
-            terms = flat, by_class, LOST / classes * by_class.sum(axis=0)
+            terms = flat, by_class, LOST / classes * by_class.sum(axis=0), start
             fit = minimize(_loss, fit, terms, jac=True, method="L-BFGS-B", options={"ftol": TOLERANCE}).x
             log_p = _log_p(fit, flat, classes)
         posterior = _times(np.exp(log_p), likelihood)
@@ -238,9 +247,30 @@ def _applied(
     return _times(np.exp(log_softmax(scores, axis=1)), likelihood)
 
 
-def _start(labelers: int) -> float:
-    """Return the weight of each labeler before anything is learned: copies of one labeler count as sqrt(K)."""
+def _start(labelers: float) -> float:
+    """Return the weight of each labeler before anything is learned: copies of one labeler count as sqrt(K).
+
+    K is the mean number of labelers that an object was shown to.
+    """
     return float(1 / np.sqrt(max(1, labelers)))
+
+
+def _always(labelers: int, attendance: NDArray[np.float64] | None) -> NDArray[np.bool_]:
+    """Tell who counts for the anchors, (labelers,): those that were asked about everything, where two of them were.
+
+    Elsewhere sureness would also tell which objects were doubtful enough for the others to be asked.
+    """
+    everyone = np.ones(labelers, dtype=np.bool_)
+    if attendance is None or (always := attendance == 1).sum() < 2:
+        return everyone
+    return np.asarray(always)
+
+
+def _equally(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return log p of the equally weighted committee, (objects, classes), from (objects, labelers, classes)."""
+    labelers, classes = x.shape[1:]
+    fit = np.concatenate([np.full(labelers, np.log(np.expm1(_start(labelers)))), np.zeros(classes)])
+    return _log_p(fit, _flat(x), classes)
 
 
 def _anchored(log_p: NDArray[np.float64], known: Known) -> tuple[float, float]:
@@ -309,12 +339,16 @@ def _scores(fit: NDArray[np.float64], flat: NDArray[np.float64], classes: int) -
 
 
 def _loss(
-    fit: NDArray[np.float64], flat: NDArray[np.float64], likelihood: NDArray[np.float64], lost: NDArray[np.float64]
+    fit: NDArray[np.float64],
+    flat: NDArray[np.float64],
+    likelihood: NDArray[np.float64],
+    lost: NDArray[np.float64],
+    start: float,
 ) -> tuple[float, NDArray[np.float64]]:
     """Return the negative penalised log-likelihood and its gradient by the inverse softplus of weights, and biases.
 
     `likelihood` is (classes, objects), so that sums over classes go along whole rows, and `lost` that of a committee
-    that recognised nothing, (objects,).
+    that recognised nothing, (objects,). Weights are pulled to `start`.
     """
     labelers, classes = flat.shape[1], len(likelihood)
     pull = _scores(fit, flat, classes)
@@ -328,7 +362,7 @@ def _loss(
     pull *= recognised
     pull -= found
     pull /= total
-    away, bias = np.logaddexp(0, fit[:labelers]) - _start(labelers), fit[labelers:]
+    away, bias = np.logaddexp(0, fit[:labelers]) - start, fit[labelers:]
     loss = RIDGE * away @ away + RIDGE / 2 * bias @ bias - np.log(total).sum()
     by_weight = (flat.T @ pull.ravel() + 2 * RIDGE * away) * expit(fit[:labelers])
     return float(loss), np.concatenate([by_weight, pull.sum(axis=1) + RIDGE * bias])

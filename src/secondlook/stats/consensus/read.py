@@ -122,23 +122,48 @@ def read_votes(dataset: Dataset, paths: Sequence[Path], *, use_given: bool) -> V
     ballots: list[tuple[int, Ballots]] = []
     covered: dict[int, records.Covered] = {}
     unknown: list[pa.ChunkedArray] = []
+    asked = Askings(len(dataset))
     for path in paths:
         table = records.read(path, records.VOTE, columns=VOTE_COLUMNS)
         labeler = labeler_of(path, records.made_by(path), table, families)
         place = covered.setdefault(labeler, records.Covered(dataset.ids)).add(path, table)
         require_same_classes(path, table, dataset)
         unknown.append(table["instance_id"].filter(pc.equal(table["status"], "unknown_class")))
+        asked.add(labeler, table["status"], place)
         ballots.append((labeler, ballots_in(path, table, place, dataset)))
     say_what_is_missing(families, covered, dataset)
     if use_given:
         families["given"] = "given"
         rows = np.flatnonzero(dataset.given >= 0)
         ballots.append((len(families) - 1, Ballots(rows, dataset.given[rows], None)))
-    votes = _joined(ballots, families, dataset)
+    votes = replace(_joined(ballots, families, dataset), asked=asked.of(len(families)))
     if not any(map(len, unknown)):
         return votes
     told = pa.chunked_array([chunk for column in unknown for chunk in column.chunks])
     return replace(votes, unknown_class=pc.is_in(dataset.instance_ids, value_set=told.combine_chunks()).to_numpy(False))
+
+
+class Askings:
+    """Which labelers were asked about which of so many objects, noted while their votes are read."""
+
+    def __init__(self, objects: int) -> None:
+        self._objects = objects
+        self._not_asked: dict[int, NDArray[np.bool_]] = {}
+
+    def add(self, labeler: int, status: pa.ChunkedArray, place: NDArray[np.int64]) -> None:
+        """Note the `status` of the votes of a labeler on the objects at `place`, (rows,)."""
+        rows = place[pc.equal(status, records.NOT_ASKED).to_numpy()]
+        if len(rows):
+            self._not_asked.setdefault(labeler, np.zeros(self._objects, dtype=np.bool_))[rows] = True
+
+    def of(self, labelers: int) -> NDArray[np.bool_] | None:
+        """Return who was asked about what, (labelers, objects); None where everybody was asked about everything."""
+        if not self._not_asked:
+            return None
+        asked = np.ones((labelers, self._objects), dtype=np.bool_)
+        for labeler, missing in self._not_asked.items():
+            asked[labeler] = ~missing
+        return asked
 
 
 def say_what_is_missing(families: Iterable[str], covered: Mapping[int, records.Covered], dataset: Dataset) -> None:

@@ -28,6 +28,7 @@ class VoteFacts:
     whole: Whole
     unknown_class: NDArray[np.bool_] | None
     has_folds: bool
+    asked: NDArray[np.bool_] | None = None
 
     def votes(self, rows: NDArray[np.int64], answers: Answers) -> Votes:
         """Return the votes on some objects, `rows` in rising order: their answers, and their given labels."""
@@ -48,6 +49,7 @@ class VoteFacts:
             track=track,
             unknown_class=None if self.unknown_class is None else self.unknown_class[rows],
             whole=self.whole,
+            asked=None if self.asked is None else self.asked[:, rows],
         )
 
 
@@ -69,7 +71,8 @@ def read_once(dataset: Dataset, paths: Sequence[Path], take: Take, *, use_given:
     families = {**reading.families, **({GIVEN: GIVEN} if use_given else {})}
     unknown = reading.unknown_class if reading.unknown_class.any() else None
     has_folds = any(fold >= 0 for _, fold in reading.possible)
-    return VoteFacts(dataset, families, reading.whole(len(families)), unknown, has_folds)
+    asked = reading.asked.of(len(families))
+    return VoteFacts(dataset, families, reading.whole(len(families)), unknown, has_folds, asked)
 
 
 class _Reading:
@@ -81,6 +84,7 @@ class _Reading:
         self.covered: dict[int, records.Covered] = {}
         self.unknown_class = np.zeros(len(dataset), dtype=np.bool_)
         self.possible: dict[tuple[int, int], NDArray[np.bool_]] = {}  # by labeler and fold: the classes it gave any p
+        self.asked = read.Askings(len(dataset))
         self._bare = False
 
     def add(self, path: Path) -> None:
@@ -97,6 +101,7 @@ class _Reading:
     def _add(self, path: Path, labeler: int, table: pa.Table, place: NDArray[np.int64]) -> None:
         read.require_same_classes(path, table, self.dataset)
         self.unknown_class[place[pc.equal(table["status"], "unknown_class").to_numpy()]] = True
+        self.asked.add(labeler, table["status"], place)
         answers = _answers(labeler, read.ballots_in(path, table, place, self.dataset))
         self._note(labeler, answers)
         self._take(answers)

@@ -77,6 +77,10 @@ def _pooled_votes(votes: Votes, unit: NDArray[np.int64], units: int) -> Votes:
         log_p = _mean_log_p(votes.log_p, place, len(cell))
         has_p = ~np.isnan(log_p).any(axis=1)
         answer[has_p] = log_p[has_p].argmax(axis=1)
+    asked = None
+    if votes.asked is not None:
+        asked = np.zeros((len(votes.labelers), units), dtype=np.bool_)
+        np.logical_or.at(asked.T, unit, votes.asked.T)
     return replace(
         votes,
         object_index=cell // len(votes.labelers),
@@ -87,6 +91,7 @@ def _pooled_votes(votes: Votes, unit: NDArray[np.int64], units: int) -> Votes:
         fold=None if votes.fold is None else votes.fold[first],
         track=None,
         unknown_class=None,
+        asked=asked,
     )
 
 

@@ -33,7 +33,8 @@ class Votes:
     folds. `track` numbers the tracks whose objects were given one label together, each in one group, (objects,), -1 for
     objects on their own; None where every label was given on its own. `unknown_class` marks the objects whose given
     class some labeler never learned, by its own account, (objects,); None where none says so. `whole` is about all
-    votes where these are only some of them.
+    votes where these are only some of them. `asked` tells who was asked about what, (labelers, objects): no answer of
+    another one is an abstention; None where everybody was asked about everything.
     """
 
     object_index: NDArray[np.int64]
@@ -48,6 +49,21 @@ class Votes:
     track: NDArray[np.int64] | None = None
     unknown_class: NDArray[np.bool_] | None = None
     whole: Whole | None = None
+    asked: NDArray[np.bool_] | None = None
+
+    @property
+    def asked_of_each(self) -> NDArray[np.int64]:
+        """The number of objects that each labeler was asked about, (labelers,)."""
+        if self.asked is None:
+            return np.full(len(self.labelers), self.objects)
+        return np.asarray(self.asked.sum(axis=1, dtype=np.int64))
+
+    @property
+    def attendance(self) -> NDArray[np.float64] | None:
+        """The share of the objects that each labeler was asked about, (labelers,); None where all heard of all."""
+        if self.asked is None or self.asked.all():
+            return None
+        return np.asarray(self.asked_of_each / max(1, self.objects))
 
     def learner_index(self) -> NDArray[np.int64]:
         """Return the number of what learned together and gave each answer, (answers,): a labeler, without one fold."""

@@ -40,7 +40,12 @@ class Claim:
 
     @property
     def held(self) -> bool:
-        """Whether anything is guaranteed."""
+        """Whether anything is guaranteed: from a level on, or because no label is left that a person did not see."""
+        return self.by_level or not self.left
+
+    @property
+    def by_level(self) -> bool:
+        """Whether there is a level from which on labels are accepted."""
         return bool((self.level < NOTHING).any())
 
     @property
@@ -72,7 +77,8 @@ def claim_of(
         return _counted(_by_class(empty, reviews, tested), reviews)
     level = lowest_level(reviews, allowances(tested, whole, int(reviews.scored.sum())), tested.delta)
     claim = _counted(replace(empty, level=np.full(classes, level)), reviews)
-    return replace(claim, most=allowed(terms.alpha, whole if terms.of == "dataset" else claim.unchecked))
+    most = allowed(terms.alpha, whole if terms.of == "dataset" else claim.unchecked)
+    return replace(claim, most=min(most, claim.unchecked))
 
 
 def _by_class(empty: Claim, reviews: Reviews, tested: Guarantee) -> Claim:
@@ -104,4 +110,5 @@ def own_classes(objects: NDArray[np.int64], terms: Guarantee) -> tuple[int, ...]
 
 def _counted(claim: Claim, reviews: Reviews) -> Claim:
     accepted = reviews.proposals.score >= claim.level[reviews.proposals.label]
-    return replace(claim, unchecked=int((accepted & ~reviews.seen).sum()))
+    unchecked = int((accepted & ~reviews.seen).sum())
+    return replace(claim, unchecked=unchecked, most=min(claim.most, unchecked))

@@ -57,7 +57,7 @@ def guaranteed(proposals: Proposals, people: People, options: ConsensusOptions, 
         claim = claim_of(reviews, terms, len(classes), audit=audit)
     acceptance = sentences.acceptance(claim, options.accept, classes)
     said = [acceptance.sentence]
-    if terms.exact:
+    if terms.exact and claim.left:
         said.append(sentences.frozen(people.epoch))
     if reviewed.copied is not None:
         said.append(sentences.copied(int(reviewed.copied.sum())))
@@ -71,7 +71,7 @@ def guaranteed(proposals: Proposals, people: People, options: ConsensusOptions, 
 def with_levels_of_new_labels(result: Guaranteed, options: ConsensusOptions) -> Guaranteed:
     """Return the same with a sentence on labels that replace given ones, where levels and not the guarantee decide."""
     acceptance = result.acceptance
-    if acceptance.held or options.guarantee.strict:
+    if acceptance.held or options.guarantee.strict or not result.claim.left:
         return result
     two, one = (max(options.accept, level) for level in (options.accept_relabel, options.accept_relabel_alone))
     more = f"A label that replaces the given one needs {two:g} or more, {one:g} where one family answered."
@@ -94,8 +94,9 @@ def _since(
     reviews = reviews_since(epoch, reviewed.label, reviewed.seen, rank)
     if reviewed.rank is None:
         reviews = without_looks(reviews)
-    claim = replace(claim_in(epoch, reviews, terms, len(classes), audit), terms=terms)
-    if not claim.held:
+    claim = claim_in(epoch, reviews, terms, len(classes), audit)
+    claim = replace(claim, terms=terms, left=int((~reviewed.seen).sum()))
+    if not claim.by_level:
         return proposals, reviews, claim
     label = np.where(epoch.population, epoch.proposals.label, proposals.label)
     return Proposals(label, np.where(epoch.population, epoch.proposals.score, UNSEEN)), reviews, claim
@@ -130,7 +131,7 @@ def about_now(result: Guaranteed, people: People, posterior: Posteriors) -> dict
 def _counts(result: Guaranteed) -> dict[str, Any]:
     claim, terms = result.claim, result.claim.terms
     return {
-        **{"held": claim.held, "of": terms.of, "alpha": terms.alpha, "delta": terms.delta},
+        **{"held": claim.held, "by_level": claim.by_level, "of": terms.of, "alpha": terms.alpha, "delta": terms.delta},
         "sentence": result.acceptance.sentence,
         **{"n": claim.looks, "found": claim.found},
     }

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from secondlook.base.text import percent
+from secondlook.base.text import counted, percent
 from secondlook.config.stages import Guarantee
 from secondlook.stats.consensus.accept import NOTHING, Acceptance
 from secondlook.stats.guarantee.audit import Audit
@@ -20,7 +20,7 @@ ELSEWHERE = (
 
 def acceptance(claim: Claim, accept: float, names: tuple[str, ...]) -> Acceptance:
     """Return the levels that decide and the sentence; without a guarantee `accept`, or nothing where it is strict."""
-    if claim.held:
+    if claim.by_level:
         return Acceptance(claim.level, True, sentence(claim, names), claim.own)
     level = np.full(len(claim.level), NOTHING if claim.terms.strict else accept)
     more = f" {meanwhile(claim.terms, accept)}" if claim.left else ""
@@ -29,12 +29,12 @@ def acceptance(claim: Claim, accept: float, names: tuple[str, ...]) -> Acceptanc
 
 def sentence(claim: Claim, names: tuple[str, ...]) -> str:
     """Return what is guaranteed, or that nothing is; `names` are those of the classes."""
-    if not claim.left:
-        return "Every label was seen by a person, so there is nothing to guarantee."
+    if not claim.objects:
+        return "There is no label, so none can be wrong: the guarantee holds."
     if not claim.held:
         return nothing(claim)
     if not claim.unchecked:
-        return "Every label was seen by a person or goes to one, so there is nothing to guarantee."
+        return _of_none(claim)
     said = [_of_accepted(claim) if claim.terms.of == "accepted" else _of_dataset(claim, names)]
     said.append(REVIEWERS if claim.audit is None else audited(claim.audit))
     if claim.elsewhere:
@@ -55,17 +55,20 @@ def nothing(claim: Claim) -> str:
     """Return why nothing is guaranteed."""
     if not claim.looks:
         return "Nothing is guaranteed: no object of the random sample has been reviewed."
-    found = f"{claim.looks} random reviews found {claim.found} wrong"
+    found = f"{counted(claim.looks, 'random review')} found {claim.found} wrong"
     text = f"Nothing is guaranteed: {found}, which is not enough to say of any labels that, {wanted(claim.terms)}."
     return text if claim.audit is None else f"{text} {audited(claim.audit)}"
 
 
 def audited(audit: Audit) -> str:
     """Return how people did on known wrong proposals, and what the test makes of it."""
+    return f"{_passed(audit)}; the test allows for {percent(audit.most)}."
+
+
+def _passed(audit: Audit) -> str:
     return (
         f"People let {audit.missed} of {audit.shown} known wrong proposals pass "
-        f"({percent(audit.missed / audit.shown)}, 95 % interval {percent(audit.low)} to {percent(audit.high)}); "
-        f"the test allows for {percent(audit.most)}."
+        f"({percent(audit.missed / audit.shown)}, 95 % interval {percent(audit.low)} to {percent(audit.high)})"
     )
 
 
@@ -85,9 +88,10 @@ def frozen(epoch: Epoch | None) -> str:
 
 def copied(labels: int) -> str:
     """Return what is assumed of copied decisions."""
+    were = "was" if labels == 1 else "were"
     return (
-        f"{labels} more labels were copied from decisions on near-duplicates or on the same track; these are taken as "
-        "right and are no part of the random sample."
+        f"{counted(labels, 'more label')} {were} copied from decisions on near-duplicates or on the same track, taken "
+        "as right and no part of the random sample."
     )
 
 
@@ -104,26 +108,33 @@ def what_reviews_buy(curve: Curve) -> str:
     alpha, left, random = percent(curve.terms.alpha), curve.objects - curve.seen, int(curve.more[curve.best])
     if not curve.reachable:
         return (
-            f"{alpha}: cannot be reached short of reviewing everything; the cheapest way is all {left} that are left."
+            f"{alpha}: cannot be reached short of reviewing everything; the cheapest way is to review all that is left "
+            f"({counted(left, 'object')})."
         )
     start = "no number of random reviews makes it likely"
     if curve.chance[0] == 1:
         start = "reached now"
     elif curve.enough is not None:
-        start = f"likely ({percent(LIKELY)}) after {curve.enough} more random reviews"
+        start = f"likely ({percent(LIKELY)}) after {counted(curve.enough, 'more random review')}"
     below = f"the labels below the level (about {curve.others})" if curve.others else "nothing else"
-    finish = f"{random} more random reviews, then {below}" if random else below
+    finish = f"{counted(random, 'more random review')}, then {below}" if random else below
     seen = f"people see {percent(float(curve.share[curve.best]))} of the {curve.objects} objects in all"
     return f"{alpha}: {start}. The cheapest way to finish: {finish}; {seen}."
 
 
+def _of_none(claim: Claim) -> str:
+    seen = "was seen by a person or goes to one" if claim.left else "was seen by a person"
+    text = f"Every label {seen}, so none can be wrong unchecked: the guarantee holds. {REVIEWERS}"
+    return text if claim.audit is None else f"{text} {_passed(claim.audit)}."
+
+
 def _of_dataset(claim: Claim, names: tuple[str, ...]) -> str:
-    terms = claim.terms
+    terms, labels, unchecked = claim.terms, counted(claim.objects, "label"), counted(claim.unchecked, "label")
     text = (
-        f"Guaranteed, with a confidence of {percent(1 - terms.delta)}: of the {claim.objects} labels of the finished "
-        f"dataset, at most {claim.most} ({percent(claim.most / claim.objects)}) are wrong because no person checked "
-        f"them. This limits the dataset, not its unchecked part: of the {claim.unchecked} labels that no person "
-        f"checks, up to {percent(claim.most_of_unchecked)} may be wrong."
+        f"Guaranteed, with a confidence of {percent(1 - terms.delta)}: of the {labels} of the finished dataset, at "
+        f"most {claim.most} ({percent(claim.most / claim.objects)}) are wrong because no person checked them. This "
+        f"limits the dataset, not its unchecked part: of the {unchecked} that no person checks, up to "
+        f"{percent(claim.most_of_unchecked)} may be wrong."
     )
     if not terms.per_class:
         return f"{text} It says nothing about single classes."
@@ -134,8 +145,8 @@ def _of_dataset(claim: Claim, names: tuple[str, ...]) -> str:
 
 
 def _of_accepted(claim: Claim) -> str:
-    terms = claim.terms
+    terms, unchecked = claim.terms, counted(claim.unchecked, "label")
     return (
-        f"Guaranteed, with a confidence of {percent(1 - terms.delta)}: of the {claim.unchecked} labels that no person "
-        f"checks, at most {claim.most} ({percent(terms.alpha)}) are wrong. It says nothing about single classes."
+        f"Guaranteed, with a confidence of {percent(1 - terms.delta)}: of the {unchecked} that no person checks, at "
+        f"most {claim.most} ({percent(terms.alpha)}) are wrong. It says nothing about single classes."
     )

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from secondlook.workflow.amounts import exported_image_bytes
 from secondlook.workflow.checks.findings import Asked, Finding
 from secondlook.workflow.job_groups import JobGroup
 
@@ -35,7 +36,7 @@ def _ahead(asked: Asked, task: str) -> float:
     for kind in asked.kinds_of(task):
         whole = kind.cost.disk_bytes * (parts if kind.by_part else 1)
         left += max(0.0, whole - _written(folder / _place(kind)))
-    return left
+    return left + exported_image_bytes(asked.run, task)
 
 
 def _place(kind: JobGroup) -> str:

@@ -40,11 +40,13 @@ def _state(results: Path) -> RunState | None:
 def _results_of(place: Path, config: Path) -> Path:
     if not place.is_dir():
         raise UsageError(f"{place}: is no folder; name a folder of results, or one with a config.yaml.")
-    file = place / config
-    if newest(place) is not None or not file.is_file():
+    if newest(place) is not None:
         return place
-    from secondlook.base import yamlfile
     from secondlook.config.root import Config
+    from secondlook.workflow.config_files import ConfigFiles
 
-    content, _ = yamlfile.load(file)
-    return place / str(content.get("results", Config.model_fields["results"].default))
+    files = ConfigFiles.over(place / config, folder=place)
+    if not files.paths[0].is_file():
+        return place
+    results = files.document().content.get("results", Config.model_fields["results"].default)
+    return place / (results if isinstance(results, str) else files.checked().results)  # which says what is wrong

@@ -251,10 +251,13 @@ def _is_done(batch: Sequence[Shown], ledger: Ledger) -> bool:
 
 def _key(job: Job, engine: Engine, options: VlmOptions, prompts: Sequence[Prompt]) -> str:
     """Return the key under which finished votes are reused: objects, model, options, prompts, code."""
-    left_out: dict[str, Any] = {**dict.fromkeys(("resources", *cache.LIMITS), True), "server": options.server.patience}
+    left_out: dict[str, Any] = {
+        **dict.fromkeys(("resources", *cache.LIMITS, *cache.CHOICE), True),
+        "server": options.server.patience,
+    }
     settings: dict[str, Any] = {"labeler": options.model_dump(exclude=left_out)}
     settings |= {"prompts": repr(prompts), "revision": engine.revision, "computes_in": job.voter.computes_in}
-    return cache.key_of(settings, job.objects, code=__name__)
+    return cache.key_of(settings, job.whole or job.objects, code=__name__)
 
 
 def check(rows: Sequence[Mapping[str, Any]], options: VlmOptions) -> None:

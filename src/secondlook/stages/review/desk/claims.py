@@ -1,12 +1,12 @@
 """Who looks at what at the moment: nobody else gets these objects, nor does another tab of the same person.
 
-A claim ends with the decision, when it is released, or LASTS_S after its tab was heard last. Claims are written to a
-journal, so that they survive a kill of the server.
+A claim ends with the decision, when it is released, when its tab is left, or LASTS_S after the tab was heard last.
+Claims are written to a journal, so that they survive a kill of the server.
 """
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -41,6 +41,14 @@ def holder_of(told: Mapping[str, Any]) -> Holder:
     if not isinstance(tab, str) or len(tab) > LONGEST_TAB:
         raise ValueError(f"`tab` is at most {LONGEST_TAB} letters")
     return Holder(person.strip(), tab)
+
+
+def ids_of(told: Mapping[str, Any], name: str) -> list[str]:
+    """Return the ids that somebody tells by a name; raises ValueError with a sentence for anything else."""
+    ids = told.get(name)
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+        raise ValueError(f"`{name}` is a list of ids")
+    return ids
 
 
 @dataclass
@@ -82,6 +90,10 @@ class Claims:
             for name in held:
                 del self._holder[name]
             self.write({"do": "release", **one._asdict(), "names": held})
+
+    def leave(self, one: Holder, unsent: Container[str]) -> None:
+        """Take everything from a tab that nobody looks at any more but what was decided there."""
+        self.release(one, [name for name, holder in self._holder.items() if holder == one and name not in unsent])
 
     def decided(self, person: str, name: str) -> None:
         """Take an object from whichever tab of a person holds it."""

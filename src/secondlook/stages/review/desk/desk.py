@@ -12,7 +12,7 @@ from secondlook.base import progress
 from secondlook.config.stages import ReviewOptions
 from secondlook.io import records
 from secondlook.stages.review import decisions
-from secondlook.stages.review.desk.claims import Claims, Journal, holder_of
+from secondlook.stages.review.desk.claims import Claims, Journal, holder_of, ids_of
 from secondlook.stages.review.desk.decided import Decided, as_decisions
 from secondlook.stages.review.desk.front import Front
 from secondlook.stages.review.desk.handing import Dealer, Hand, Wanted, wanted_of
@@ -177,11 +177,16 @@ class Desk:
 
     def release(self, told: Mapping[str, Any]) -> dict[str, Any]:
         """Take objects back from a tab of a person; raises ValueError where it is not said from whom or which."""
-        holder, names = holder_of(told), told.get("ids")
-        if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
-            raise ValueError("`ids` is a list of ids")
+        holder, names = holder_of(told), ids_of(told, "ids")
         with self._lock:
             self.claims.release(holder, names)
+        return {}
+
+    def leave(self, told: Mapping[str, Any]) -> dict[str, Any]:
+        """Take everything from a tab that is closed, but decisions that have not come yet; raises as `release` does."""
+        holder, unsent = holder_of(told), ids_of(told, "unsent")
+        with self._lock:
+            self.claims.leave(holder, set(unsent))
         return {}
 
     def state(self, person: str, tab: str = "") -> dict[str, Any]:

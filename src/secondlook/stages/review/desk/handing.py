@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from secondlook.io import records
-from secondlook.stages.review.desk.claims import Claims, Holder, holder_of
+from secondlook.stages.review.desk.claims import Claims, Holder, holder_of, ids_of
 from secondlook.stages.review.desk.decided import Decided
 from secondlook.stages.review.desk.front import Front, open_to
 from secondlook.stages.review.desk.loaded import Loaded, Rows
@@ -46,7 +46,7 @@ class Wanted:
 
 def wanted_of(told: Mapping[str, Any], classes: Sequence[str]) -> Wanted:
     """Return a claim as it was sent; raises ValueError with a sentence for one that is none."""
-    one, holding = holder_of(told), told.get("holding") or []
+    one = holder_of(told)
     if told.get("part") not in PARTS:
         raise ValueError(f"`part` is one of {', '.join(PARTS)}")
     if told.get("only") not in FILTERS:
@@ -58,8 +58,7 @@ def wanted_of(told: Mapping[str, Any], classes: Sequence[str]) -> Wanted:
         raise ValueError("`below` is a number or null")
     if not isinstance(count, int) or not 0 <= count <= MOST:
         raise ValueError(f"`count` is a whole number from 0 to {MOST}")
-    if not isinstance(holding, list) or not all(isinstance(name, str) for name in holding):
-        raise ValueError("`holding` is a list of ids")
+    holding = ids_of(told, "holding") if told.get("holding") else []
     filters = (told.get("class"), told.get("only"), below, bool(told.get("front")))
     return Wanted(one, told["part"], *filters, count, tuple(holding))
 

@@ -34,9 +34,9 @@ class Loaded:
     """The objects of a results folder, a row each in the order of the ids, and how they are merged.
 
     `objects` propose what the labelers do, also where a person has decided; `label` are the positions of these classes,
-    -1 for none. `was_held` tells whether the last run guaranteed anything; `by_person` marks the objects on which a
-    person decided then, `twice` those that two people see, (objects,) each. `sample` holds all rows in the order of the
-    random sample.
+    -1 for none. `by_level` tells whether a guarantee set the levels of the last run; `by_person` marks the objects on
+    which a person decided then, `twice` those that two people see, (objects,) each. `sample` holds all rows in the
+    order of the random sample.
     """
 
     results: Path
@@ -48,7 +48,7 @@ class Loaded:
     proposals: Proposals
     merging: ConsensusOptions
     epoch: Epoch | None
-    was_held: bool
+    by_level: bool
     by_person: NDArray[np.bool_]
     stack: "Stacks"
     twice: NDArray[np.bool_]
@@ -74,7 +74,7 @@ def load(results: Path, decisions: Path, options: ReviewOptions) -> Loaded:
         Proposals(np.maximum(label, 0), objects.table["score"].to_numpy(dtype=np.float64)),
         merging,
         None if frozen is None else read_epoch(frozen, dataset),
-        was_held=bool(objects.guarantee.get("held")),
+        by_level=standing.set_the_levels(objects.guarantee),
         by_person=by_person,
         stack=Stacks(_stacks(results / "review" / "alike.parquet", places)),
         twice=_twice(dataset, options.agreement),

@@ -101,12 +101,12 @@ def _objects(loaded: Loaded, reviews: Reviews, result: Guaranteed) -> Objects:
 def _action(loaded: Loaded, result: Guaranteed) -> NDArray[np.object_]:
     """Return what becomes of each object without a person, (objects,).
 
-    While nothing is guaranteed that is what the last run decided, because levels of accepted labels read a score that
-    it did not store.
+    While no guarantee sets the levels that is what the last run decided, because levels of accepted labels read a score
+    that it did not store.
     """
     table = loaded.objects.table
     accepted = result.acceptance.accepts(result.proposals)
-    if not result.claim.held and not loaded.was_held:
+    if not result.claim.by_level and not loaded.by_level:
         accepted = np.where(loaded.by_person, accepted, (table["action"] != "review").to_numpy())
     alike = (table["proposal"] == table["given"]).to_numpy()
     return np.where(accepted, np.where(alike, "keep", "relabel"), "review").astype(object)

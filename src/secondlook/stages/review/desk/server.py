@@ -123,7 +123,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Save decisions, and confirm them only once they are on disk; or hand objects out."""
         office, name = self.server.office, self._name()
-        actions = {"decisions": self._decide, "claim": office.desk.claim, "release": office.desk.release}
+        desk = office.desk
+        actions = {"decisions": self._decide, "claim": desk.claim, "release": desk.release, "leave": desk.leave}
         length = self.headers.get("Content-Length", "")
         if name is None or not office.knows(self.headers.get("X-Token", "")):
             self._refuse(HTTPStatus.FORBIDDEN)

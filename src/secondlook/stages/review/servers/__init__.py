@@ -1,7 +1,8 @@
 """Servers of other annotation tools, by their official SDKs: one file per tool next to this one.
 
-Each has `send(server, folder, images)`, which returns the address to open, and `receive(server, out)`, which returns
-the file that came back. Tokens come from the environment and are in no message.
+Each has `SDK` and `TOKEN`, the names of its package and of the environment variable with the token,
+`send(server, folder, images)`, which returns the address to open, and `receive(server, out)`, which returns the file
+that came back. Tokens come from the environment and are in no message.
 """
 
 import os

@@ -12,6 +12,7 @@ from secondlook.base.errors import DataError
 from secondlook.io import packed
 from secondlook.stages.review.servers import Server, one_sentence, only_one, sdk, token
 
+SDK = "cvat_sdk"
 TOKEN = "CVAT_ACCESS_TOKEN"  # noqa: S105 (the name of a variable, as in cvat-cli)
 SENT_AS, RETURNED_AS = "COCO 1.0", "CVAT for images 1.1"
 _QUALITY = 95  # of the images that people see
@@ -45,7 +46,7 @@ def receive(server: Server, out: Path) -> Path:
 
 @contextmanager
 def _client(server: Server) -> Iterator[Any]:
-    cvat_sdk, secret = sdk("cvat_sdk"), token(TOKEN)
+    cvat_sdk, secret = sdk(SDK), token(TOKEN)
     import urllib3
     from cvat_sdk import exceptions
     from cvat_sdk.core.exceptions import CvatSdkException

@@ -10,8 +10,10 @@ from secondlook.base.errors import DataError
 from secondlook.io import files
 from secondlook.stages.review.servers import Server, one_sentence, only_one, sdk, token
 
+SDK = "label_studio_sdk"
 TOKEN = "LABEL_STUDIO_API_KEY"  # noqa: S105 (the name of a variable, as in the SDK)
 _AT_ONCE = 250  # tasks in a request
+_LONGEST_S = 60.0  # of a request, as in the SDK
 
 
 def send(server: Server, folder: Path, images: Mapping[str, Path]) -> str:  # noqa: ARG001 (these have addresses)
@@ -40,12 +42,15 @@ def receive(server: Server, out: Path) -> Path:
 
 @contextmanager
 def _client(server: Server) -> Iterator[Any]:
-    label_studio_sdk, secret = sdk("label_studio_sdk"), token(TOKEN)
+    label_studio_sdk, secret = sdk(SDK), token(TOKEN)
     import httpx
     from label_studio_sdk.core import ApiError
 
-    with one_sentence(server, ApiError, httpx.HTTPError):
-        yield label_studio_sdk.LabelStudio(base_url=server.url, api_key=secret)
+    with (
+        one_sentence(server, ApiError, httpx.HTTPError),
+        httpx.Client(timeout=_LONGEST_S, follow_redirects=True) as connection,  # the SDK closes none of its own
+    ):
+        yield label_studio_sdk.LabelStudio(base_url=server.url, api_key=secret, httpx_client=connection)
 
 
 def _projects(client: Any, server: Server) -> list[Any]:

@@ -55,7 +55,7 @@ const App = (() => {
   const open = (name) => { // a part whose id equals the hash would take the focus
     view = name;
     document.body.dataset.view = name;
-    for (const one of Object.keys(views)) find(`view-${one}`).hidden = one !== name;;
+    for (const one of Object.keys(views)) find(`view-${one}`).hidden = one !== name;
     settle();
   };
 
@@ -117,13 +117,13 @@ const App = (() => {
   };
 
   const leave = () => { // the objects of this page are free for others
-    if (isDesk) Server.release([...Wall.held(), ...Single.held()], { keepalive: true });
+    if (isDesk) Server.leave();
   };
 
   const begin = () => {
     if (token) Server.open(token, Person.name);
     if (token) Outbox.open(`${data.task}:${data.key}`, token, drawSaved);
-    Decisions.open(data, token, () => { progress(); views[view].refresh(); });
+    Decisions.open(data, token, (isKept) => { kept(isKept); progress(); views[view].refresh(); });
     Classes.begin(data);
     Disk.open(data);
     Single.begin(data, source);

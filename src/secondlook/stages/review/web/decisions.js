@@ -1,8 +1,8 @@
 // The decisions on the objects that this page has shown: taking, undoing, sending and downloading them.
 const Decisions = (() => {
   const MOST_LATELY = 400;
-  let data = null, token = "", state = { said: {}, order: [] };
-  let stored = "", changes = []; // what stood in the browser when it was read last, and what could not be stored since
+  let data = null, token = "", state = { said: {}, order: [], gone: {} }; // gone: id -> when it was undone last, for other tabs
+  let stored = "", isKept = true; // what stood in the browser when it was read or written last, and whether the last act is there
   let earlier = { said: {}, order: [] }; // at the desk: what was decided in this tab before it was loaded again, for undo
   const cards = new Map(); // id -> card
 
@@ -16,16 +16,71 @@ const Decisions = (() => {
     token = secret;
     know(data.cards);
     if (isDesk()) { recall(); return; }
-    refresh();
-    Store.follow(data.key, () => { if (refresh()) changed(); });
+    hear(Store.text(data.key));
+    Store.follow(data.key, (text) => {
+      const news = [text, Store.text(data.key)].filter(hear); // by now the browser may know more
+      if (news.length) changed(!isAhead() || keep()); // written over by a tab that had not heard of it
+    });
+    addEventListener("beforeunload", (event) => { if (!isKept) event.preventDefault(); });
   };
 
-  const apply = ({ gone, decided }) => { // gone: ids; decided: [id, decision]
-    const now = new Set([...gone, ...decided.map(([id]) => id)]);
+  const apply = ({ undone, decided, at }) => { // undone: ids, at this moment; decided: [id, decision]
+    const now = new Set([...undone, ...decided.map(([id]) => id)]);
     drop(state, now);
     drop(earlier, now);
+    for (const id of undone) state.gone[id] = at;
     for (const [id, decision] of decided) { state.said[id] = decision; state.order.push(id); }
   };
+
+  const moment = () => { // of an act: later than all that is known, also where the clock was set back
+    const said = [...Object.values(earlier.said), ...Object.values(state.said)].map(({ decided_at }) => decided_at);
+    const known = [...said, ...Object.values(state.gone)].map((at) => Date.parse(at) + 1 || 0);
+    return new Date(known.reduce((last, at) => Math.max(last, at), Date.now())).toISOString();
+  };
+
+  // --- on disk: several tabs of a page, which hear of each other late; of each object, what was said or undone last stands
+
+  const merge = (one, other) => {
+    const gone = { ...one.gone }, said = {};
+    for (const [id, at] of Object.entries(other.gone)) if (!(gone[id] >= at)) gone[id] = at;
+    for (const [id, decision] of [...Object.entries(one.said), ...Object.entries(other.said)]) {
+      const at = decision.decided_at, isPast = gone[id] >= at || (said[id] && said[id].decided_at >= at);
+      if (!isPast) said[id] = decision;
+    }
+    const at = (id) => Date.parse(said[id].decided_at) || 0;
+    const order = [...new Set([...one.order, ...other.order, ...Object.keys(said)])].filter((id) => said[id]).sort((a, b) => at(a) - at(b));
+    return { said, order, gone };
+  };
+
+  const whole = ({ said, order, gone }) => ({ // what earlier versions did not keep, or what somebody has edited
+    said: Object.fromEntries(Object.entries(said).filter(([, decision]) => decision && typeof decision === "object")),
+    order: Array.isArray(order) ? order : [],
+    gone: gone || {},
+  });
+
+  const hear = (text) => { // what a tab has stored; says whether it is news
+    const read = text && text !== stored ? Store.parsed(text) : null;
+    if (!read || !read.said) return false;
+    stored = text;
+    state = merge(state, whole(read));
+    return true;
+  };
+
+  const lastOf = ({ said, gone }, id) => [gone[id], (said[id] || {}).decided_at].reduce((last, at) => (at > last ? at : last), "");
+
+  const isAhead = () => { // knows of something later than what is stored
+    const other = whole(Store.parsed(stored));
+    return Object.keys({ ...state.said, ...state.gone }).some((id) => lastOf(state, id) > lastOf(other, id));
+  };
+
+  const keep = () => { // what finds no room stays in this tab, and is stored with the next decision
+    const text = JSON.stringify(state);
+    isKept = Store.put(data.key, text);
+    if (isKept) stored = text;
+    return isKept;
+  };
+
+  const catchUp = () => { if (!isDesk()) hear(Store.text(data.key)); };
 
   // --- at the desk: the last acts of this tab, with their cards, so that undo works after a reload
 
@@ -51,23 +106,11 @@ const Decisions = (() => {
     from.order = from.order.filter((id) => !ids.has(id));
   };
 
-  const refresh = () => { // other tabs of this page decide, too; says whether something has changed
-    const text = Store.text(data.key), read = text && text !== stored ? Store.parsed(text) : null;
-    if (!read || !read.said) return false;
-    stored = text;
-    state = read;
-    changes.forEach(apply);
-    return true;
-  };
-
-  const change = (one) => { // the change is made on what is stored now
-    if (!isDesk()) refresh();
+  const change = (one) => {
     apply(one);
-    if (isDesk()) { remember(); return true; } // the outbox keeps what is not saved yet
-    const text = JSON.stringify(state), isStored = Store.put(data.key, text);
-    changes = isStored ? [] : [...changes, one];
-    if (isStored) stored = text;
-    return isStored;
+    if (!isDesk()) return keep();
+    remember(); // the outbox keeps what is not saved yet
+    return true;
   };
 
   const newest = () => [earlier, state].flatMap(({ order, said: all }) => order.map((id) => all[id].screen || 0)).reduce((most, one) => Math.max(most, one), 0);
@@ -87,12 +130,12 @@ const Decisions = (() => {
   const send = (rows) => { if (token) Outbox.put(rows); };
 
   const take = (choices, how) => { // choices: {card, label, also: whether it decides its stack}
-    const decided_at = new Date().toISOString(), seconds = (how.seconds / choices.length).toFixed(3);
-    if (!isDesk()) refresh();
+    catchUp();
+    const decided_at = moment(), seconds = (how.seconds / choices.length).toFixed(3);
     const screen = how.view === "wall" ? { screen: newest() + 1 } : {};
     const made = choices.map(({ card, label, also }) => ({ card,
       decision: { label, reviewer: how.reviewer, decided_at, also: also ? card.also.join(" ") : "", view: how.view, seconds, ...screen } }));
-    const kept = change({ gone: [], decided: made.map(({ card, decision }) => [card.id, decision]) });
+    const kept = change({ undone: [], decided: made.map(({ card, decision }) => [card.id, decision]) });
     send(made.map(({ card, decision }) => row(card, decision)));
     return kept;
   };
@@ -100,15 +143,15 @@ const Decisions = (() => {
   const last = () => { // the last act: one object, or a whole screen with its number
     const { order, said: all } = state.order.length ? state : earlier, id = order[order.length - 1];
     if (id === undefined) return { ids: [], screen: null };
-    const screen = all[id].screen ?? null;
-    return { ids: screen ? order.filter((one) => all[one].screen === screen) : [id], screen };
+    const { screen = null, decided_at } = all[id]; // two tabs may number their screens alike
+    return { ids: screen ? order.filter((one) => all[one].screen === screen && all[one].decided_at === decided_at) : [id], screen };
   };
 
   const undo = () => {
-    if (!isDesk()) refresh();
-    const { ids } = last(), decided_at = new Date().toISOString();
+    catchUp();
+    const { ids } = last(), decided_at = moment();
     const gone = ids.map((id) => ({ card: cards.get(id), decision: state.said[id] ?? earlier.said[id] })).filter(({ card }) => card);
-    change({ gone: ids, decided: [] });
+    change({ undone: ids, at: decided_at, decided: [] });
     if (gone.length) send(gone.map(({ card, decision }) => row(card, { ...decision, label: "", note: data.undone, decided_at })));
     return gone;
   };

@@ -22,7 +22,7 @@ const Thumb = (() => {
 
 const Grid = (() => {
   const GAP = 6, CAPTION = 20, MOST = 400, SMALLEST = 56, LARGEST = 320, GROWS = 4, NEAR = 0.15;
-  let drawn = 1; // columns
+  let drawn = 1, due = false; // columns; whether the size has changed
   const place = () => Dom.find("grid");
   const size = () => Store.setting("size", 104);
   const margin = () => Store.setting("margin", 0.15);
@@ -92,8 +92,10 @@ const Grid = (() => {
     place().setAttribute("aria-activedescendant", now.id);
   };
 
+  const busy = (more) => place().setAttribute("aria-busy", more || due); // more crops may come
+
   const begin = (changed) => {
-    const soon = Dom.later(changed, 60);
+    const later = Dom.later(() => { due = false; changed(); }, 60), soon = () => { due = true; busy(true); later(); };
     for (const [id, least, most, step, value] of [["size", SMALLEST, LARGEST, 4, size()], ["margin", 0, 0.5, 0.05, margin()]]) {
       const slider = Object.assign(Dom.find(id), { min: least, max: most, step });
       slider.value = value;
@@ -102,5 +104,5 @@ const Grid = (() => {
     new ResizeObserver(soon).observe(place());
   };
 
-  return { layout, draw, redraw, focus, begin, columns: () => drawn };
+  return { layout, draw, redraw, focus, busy, begin, columns: () => drawn };
 })();

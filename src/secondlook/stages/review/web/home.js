@@ -2,7 +2,7 @@
 (() => {
   const token = document.querySelector("meta[name=secondlook-token]").content;
   for (const bar of document.querySelectorAll("progress[data-key]")) {
-    const done = Object.keys(Store.open(bar.dataset.key).said).length;
+    const done = Object.keys((Store.read(bar.dataset.key) || {}).said || {}).length;
     bar.value = done;
     bar.nextElementSibling.textContent = Words.doneHere(done);
   }

@@ -33,11 +33,19 @@ const Person = (() => {
   const begin = (renamed, { redraw = () => {}, leaving = null } = {}) => {
     const field = find("reviewer");
     known = field.value = Store.name();
-    field.addEventListener("input", () => { if (typed()) { field.removeAttribute("aria-invalid"); find("need-name").hidden = true; } });
+    const answered = () => { field.removeAttribute("aria-invalid"); find("need-name").hidden = true; };
+    field.addEventListener("input", () => { if (typed()) answered(); });
     field.addEventListener("change", () => {
       if (!leaving || !known) return rename(renamed);
       leaving();
       return setTimeout(() => rename(renamed)); // what was claimed ahead is given back before
+    });
+    Store.follow("reviewer", (text) => { // named in another tab; who sits here already keeps their name
+      if (!text || known || typed()) return;
+      field.value = text;
+      answered();
+      field.blur(); // keys act on the view again
+      rename(renamed);
     });
     find("theme").addEventListener("click", (event) => { event.currentTarget.blur(); turn(); redraw(); });
   };

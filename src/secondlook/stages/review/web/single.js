@@ -45,8 +45,8 @@ const Single = (() => {
 
   const claim = async () => {
     const turn = open.turn, holding = open.list.filter(isOpen).map((card) => card.id);
-    const got = await source.claim({ ...request(), count: AHEAD, holding });
-    if (turn !== open.turn) return source.release(got.cards.map((card) => card.id));
+    const got = await source.claim({ ...request(), count: AHEAD, holding }, () => turn === open.turn);
+    if (turn !== open.turn) return;
     const now = current(), fresh = new Set(got.cards.map((card) => card.id)); // what is asked once more stands last
     open.list = [...open.list.filter((card) => card === now || !fresh.has(card.id)), ...got.cards.filter((card) => !now || card.id !== now.id)];
     open.at = Math.max(0, open.list.indexOf(now));
@@ -247,5 +247,5 @@ const Single = (() => {
     drawRest();
   };
 
-  return { begin, start, refresh, key, visited: () => (open.mode === "visit" ? open.list.filter(isOpen) : []), held: () => open.list.filter(isOpen).map((card) => card.id), released, waiting };
+  return { begin, start, refresh, key, visited: () => (open.mode === "visit" ? open.list.filter(isOpen) : []), released, waiting };
 })();

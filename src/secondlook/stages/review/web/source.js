@@ -89,8 +89,10 @@ const Tab = (() => { // a name of this tab, random for each page: claims belong 
 })();
 
 const Server = (() => {
-  const AT_ONCE = 300, MOST = 3000, MOST_LOOKS = 30;
+  const AT_ONCE = 300, RELEASE_MS = 5000, MOST = 3000, MOST_LOOKS = 30;
   let token = "", reviewer = () => "";
+  let last = Promise.resolve(), owed = []; // owed: what the server does not know yet to be given back, by name
+  const holders = new Map(); // id -> the name that it was claimed under
   const known = new Map(), looks = new Map(); // id -> thumbnail; id -> promise of a look
 
   const open = (secret, name) => { token = secret; reviewer = name; };
@@ -104,14 +106,45 @@ const Server = (() => {
   const body = (content) => ({ method: "POST", body: JSON.stringify({ reviewer: reviewer(), tab: Tab.name, ...content }),
     headers: { "Content-Type": "application/json", "X-Token": token } });
 
-  const claim = async ({ part, name = null, only = null, below = null, front = false, count, holding }) => {
-    const unsent = Outbox.unsent().map((row) => row.instance_id); // decided, but the server does not know it yet
-    const got = await ask("claim", body({ part, class: name, only, below, front, count, holding: [...new Set([...holding, ...unsent])] }));
-    const cards = got.cards.filter((card) => !unsent.includes(card.id));
+  const unsent = () => Outbox.unsent().map((row) => row.instance_id); // decided, but the server does not know it yet
+
+  // What is claimed and what is given back goes to the server one by one: else a claim could miss what was given back
+  // before it, or be given back with what an earlier one had brought.
+  const inTurn = (action) => {
+    const done = last.then(action);
+    last = done.catch(() => {});
+    return done;
+  };
+
+  const giveBack = async () => { // what did not arrive goes with the next claim; claims end by themselves, too
+    for (; owed.length; owed.shift()) await fetch("release", { ...body(owed[0]), signal: AbortSignal.timeout(RELEASE_MS) });
+  };
+
+  const holder = (id) => holders.get(id) || reviewer();
+
+  const release = (ids) => {
+    const names = [...new Set(ids.map(holder))].filter(Boolean);
+    owed.push(...names.map((name) => ({ reviewer: name, ids: ids.filter((id) => holder(id) === name) })));
+    if (names.length) inTurn(giveBack).catch(() => {});
+  };
+
+  const hold = (ids, name) => {
+    for (const id of ids) holders.set(id, name);
+    owed = owed.map((one) => ({ ...one, ids: one.ids.filter((id) => !ids.includes(id)) })).filter((one) => one.ids.length);
+  };
+
+  const claim = ({ part, name = null, only = null, below = null, front = false, count, holding }, isWanted) => inTurn(async () => {
+    await giveBack().catch(() => {});
+    if (!isWanted()) return { cards: [], left: 0 };
+    const person = reviewer(), decided = unsent();
+    const got = await ask("claim", body({ part, class: name, only, below, front, count, holding: [...new Set([...holding, ...decided])] }));
+    hold(got.cards.map((card) => card.id), person);
+    if (!isWanted()) { release(got.cards.map((card) => card.id)); return { cards: [], left: 0 }; }
+    const cards = got.cards.filter((card) => !decided.includes(card.id));
     Decisions.know(cards);
     Decisions.reopen(cards.map((card) => card.id)); // where people differ, who decided last is asked once more
     return { cards, left: got.left };
-  };
+  });
 
   const state = () => ask(`state?reviewer=${encodeURIComponent(reviewer())}&tab=${Tab.name}`);
   const classes = async () => (await state()).classes; // most open ones first; `front` of them are among the most doubtful
@@ -137,9 +170,9 @@ const Server = (() => {
     return looks.get(id);
   };
 
-  const release = (ids, options = {}) => {
-    if (ids.length && reviewer()) fetch("release", { ...body({ ids }), ...options }).catch(() => {}); // claims end by themselves, too
+  const leave = () => { // the server knows of more than the page: what it was sent ahead
+    if (reviewer()) fetch("leave", { ...body({ unsent: unsent() }), keepalive: true }).catch(() => {});
   };
 
-  return { open, claim, classes, thumbnails, look, random, release, state, image: (shown, id) => (shown.image ? `image?id=${encodeURIComponent(id)}` : null) };
+  return { open, claim, classes, thumbnails, look, random, release, leave, state, image: (shown, id) => (shown.image ? `image?id=${encodeURIComponent(id)}` : null) };
 })();

@@ -1,15 +1,9 @@
 // What this browser keeps: the decisions on a page (a map `said` of object -> decision, and their order), the name, settings.
 const Store = {
-  open(key) {
-    const saved = Store.read(key);
-    return saved && saved.said ? saved : { said: {}, order: [] };
-  },
   name() { return Store.text("reviewer"); },
   rename(name) { try { localStorage.setItem("secondlook:reviewer", name); } catch { /* the page asks again */ } },
 
-  read(key) {
-    try { return JSON.parse(localStorage.getItem("secondlook:" + key)); } catch { return null; } // unreadable: start over
-  },
+  read(key) { return Store.parsed(Store.text(key)); },
   write(key, value) {
     return Store.put(key, JSON.stringify(value));
   },
@@ -18,9 +12,9 @@ const Store = {
   },
   drop(key) { try { localStorage.removeItem("secondlook:" + key); } catch { /* nothing was kept */ } },
   text(key) { try { return localStorage.getItem("secondlook:" + key) || ""; } catch { return ""; } },
-  parsed(text) { try { return JSON.parse(text); } catch { return null; } },
+  parsed(text) { try { return JSON.parse(text); } catch { return null; } }, // unreadable: start over
   follow(key, action) { // what other tabs write
-    addEventListener("storage", (event) => { if (event.key === "secondlook:" + key) action(); });
+    addEventListener("storage", (event) => { if (event.key === "secondlook:" + key) action(event.newValue || ""); });
   },
   keys(prefix) {
     try { return Object.keys(localStorage).filter((key) => key.startsWith("secondlook:" + prefix)).map((key) => key.slice(11)).sort(); }

@@ -18,11 +18,14 @@ const Wall = (() => {
 
   // --- which objects
 
+  const busy = () => Grid.busy(screen.waiting || screen.busy);
+  const wait = () => { screen.waiting = true; busy(); };
+
   const next = async (count = capacity()) => {
     const turn = (screen.turn += 1);
     clearTimeout(retry);
     const slow = setTimeout(() => App.say(Words.waiting), PATIENCE_MS);
-    screen.waiting = true;
+    wait();
     try {
       const cards = await Supply.take(count, []);
       if (turn !== screen.turn) return source.release(cards.map((card) => card.id));
@@ -38,8 +41,9 @@ const Wall = (() => {
   };
 
   const put = async (cards) => {
-    screen.thumbnails = await source.thumbnails(cards.filter(onWall).map((card) => card.id));
-    Object.assign(screen, { cards, waiting: false });
+    const turn = screen.turn, thumbnails = await source.thumbnails(cards.filter(onWall).map((card) => card.id));
+    if (turn !== screen.turn) { source.release(cards.map((card) => card.id)); return; }
+    Object.assign(screen, { cards, thumbnails, waiting: false });
     Marks.reset();
     clock.begin();
     App.say("");
@@ -52,12 +56,15 @@ const Wall = (() => {
   const again = () => { clearTimeout(retry); if (isDesk) retry = setTimeout(next, RETRY_MS); }; // others may give objects back
 
   const nextClass = async () => { // the class with most of the most doubtful objects that has one for us
-    const turn = screen.turn, listed = (await source.classes()).sort((a, b) => b.front - a.front);
+    const turn = screen.turn;
+    wait();
+    const listed = (await source.classes()).sort((a, b) => b.front - a.front);
+    if (turn !== screen.turn) return undefined;
     for (const { name } of listed) {
-      if (turn !== screen.turn) return undefined;
       screen.name = name;
       Supply.aim("queue", name, true);
       const cards = await Supply.take(capacity(), []);
+      if (turn !== screen.turn) return source.release(cards.map((card) => card.id));
       if (cards.length) { App.at("wall"); return put(cards); }
     }
     screen.name = null;
@@ -89,8 +96,9 @@ const Wall = (() => {
   };
 
   const resized = async () => { // more or fewer fit now
-    if (!find("grid").clientWidth || screen.busy || !screen.cards.length) return;
+    if (!find("grid").clientWidth || screen.busy || !screen.cards.length) return busy();
     screen.busy = true;
+    busy();
     const turn = screen.turn, count = capacity(), seen = screen.cards.filter(onWall);
     if (seen.length > count) {
       const gone = new Set(seen.slice(count));
@@ -101,7 +109,7 @@ const Wall = (() => {
     }
     screen.busy = false;
     Marks.go(Marks.at());
-    draw();
+    return draw();
   };
 
   // --- drawing
@@ -116,6 +124,7 @@ const Wall = (() => {
     if (!find("wall-classes").contains(document.activeElement)) drawClasses(); // nobody is typing there
     drawMarks();
     drawNames();
+    busy();
   };
 
   const drawMarks = () => {
@@ -282,11 +291,11 @@ const Wall = (() => {
   };
 
   const refresh = () => { // another tab of this page has decided
-    if (screen.busy || screen.waiting || !screen.cards.length) return;
+    if (screen.busy || screen.waiting) return;
     if (!kept().length) next();
     else if (find("grid").children.length !== cells().length) draw();
     else drawMarks();
   };
 
-  return { begin, start, refresh, key, clear, undo, held: () => [...kept(), ...Supply.waiting()].map((card) => card.id) };
+  return { begin, start, refresh, key, clear, undo };
 })();

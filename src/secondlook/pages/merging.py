@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from secondlook.io import standing
 from secondlook.stats.bounds import interval
 
 
@@ -26,6 +27,7 @@ class Merging:
     why: str
     candidates: list[dict[str, Any]]
     held: bool
+    by_level: bool
     guarantee: str
     sampled: int
     buys: list[dict[str, Any]]
@@ -45,6 +47,7 @@ def merging_of(made_by: Mapping[str, Any], acceptance: Mapping[str, Any]) -> Mer
         why=str(made_by.get("why", "")),
         candidates=list(made_by.get("candidates", [])),
         held=bool(acceptance.get("held", False)),
+        by_level=standing.set_the_levels(acceptance),
         guarantee=str(acceptance.get("sentence", level)),
         sampled=int(acceptance.get("n", 0)),
         buys=list(acceptance.get("buys", [])),
