@@ -69,9 +69,15 @@ def pages_of(secondlook: Command, folder: Path, objects: Rows, **other: Any) -> 
 def open_page(page: Page, made: Made, name: str = "batch-001") -> None:
     """Open a page as `ann`."""
     page.goto(f"file://{made.results}/review/{name}.html")
+    begun(page)
     if not page.input_value("#reviewer"):
         page.fill("#reviewer", "ann")
         page.press("#reviewer", "Enter")
+
+
+def begun(page: Page) -> None:
+    """Wait until a page that was loaded shows itself, which is when the browser's store may be asked."""
+    page.wait_for_selector("body:not([aria-busy])")
 
 
 def whole(page: Page) -> None:

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from test_review import Served
 
-from browsing import CHROMIUM, HURRY, whole
+from browsing import CHROMIUM, HURRY, begun, whole
 from conftest import Command
 from make_records import Rows
 from make_results import Made, make_results
@@ -193,6 +193,7 @@ def test_on_disk_the_index_says_nothing_of_a_desk(secondlook: Command, tmp_path:
     made = make_results(tmp_path, OBJECTS)
     assert secondlook("review", made.results).code == 0
     page.goto(f"file://{made.results}/review/index.html")
+    begun(page)
     assert not page.is_visible("#live")
 
 

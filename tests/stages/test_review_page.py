@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page
 from test_review import Served
 from test_review_queue import make_rehearsal
 
-from browsing import HOSTILE, OBJECTS, counts, downloaded, labels, open_page, open_page_at, pages_of
+from browsing import HOSTILE, OBJECTS, begun, counts, downloaded, labels, open_page, open_page_at, pages_of
 from conftest import Command
 from make_records import Rows
 from make_results import make_results
@@ -73,6 +73,7 @@ def test_decisions_survive_a_closed_tab_and_come_back_as_reviews(
     assert result.code == 0, result.err
     assert "2 decisions by 1 people, 0 objects on which they disagree, 0 rows that match no object" in result.err
     again.goto(f"file://{made.results}/review/index.html")
+    begun(again)
     assert "2 done" in again.inner_text("table")
 
 
@@ -218,9 +219,7 @@ def test_the_server_saves_each_decision_while_the_page_is_open(tmp_path: Path, p
     made = make_results(tmp_path, OBJECTS)
     served = Served(made, tmp_path / "decisions")
     try:
-        page.goto(served.address + "batch-001.html")
-        page.fill("#reviewer", "ann")
-        page.press("#reviewer", "Enter")
+        open_page_at(page, served.address + "batch-001.html")
         page.keyboard.press("Enter")
         page.wait_for_function("document.getElementById('saved').textContent === 'saved'")
         kept = tmp_path / "decisions" / "results" / "ann.csv"
@@ -277,6 +276,7 @@ def test_a_decision_without_a_name_is_not_taken_and_the_field_says_so(
 ) -> None:
     made = pages_of(secondlook, tmp_path, OBJECTS)
     page.goto(f"file://{made.results}/review/batch-001.html")
+    begun(page)
     assert not page.is_visible("#need-name"), "nothing is wrong yet"
     page.keyboard.press("Enter")
     assert page.inner_text("#count") == "0 of 4"
@@ -290,6 +290,7 @@ def test_a_decision_without_a_name_is_not_taken_and_the_field_says_so(
     assert page.inner_text("#count") == "1 of 4"
     assert downloaded(page)[0]["reviewer"] == "bob"
     page.reload()
+    begun(page)
     assert page.input_value("#reviewer") == "bob", "it is asked once"
 
 
@@ -342,6 +343,7 @@ def test_a_dense_screen_gets_a_dense_canvas(secondlook: Command, tmp_path: Path,
     context = browser.new_context(viewport={"width": 1280, "height": 800}, device_scale_factor=2)
     page = context.new_page()
     page.goto(f"file://{made.results}/review/batch-001.html")
+    begun(page)
     width, shown = page.evaluate("[document.getElementById('crop').width, document.getElementById('crop').clientWidth]")
     context.close()
     assert width == 2 * shown
@@ -394,4 +396,5 @@ def test_colours_follow_the_system_until_a_person_chooses(
     page.click("#theme")
     assert page.evaluate(ground) == grounds[1]
     page.reload()
+    begun(page)
     assert page.evaluate(ground) == grounds[1], "it is kept"

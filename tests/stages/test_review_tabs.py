@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page
 from test_review_wall import STOPS, asked, press, shown
 
-from browsing import HURRY, counts, labels, open_page, pages_of, whole
+from browsing import HURRY, begun, counts, labels, open_page, pages_of, whole
 from conftest import Command
 from make_results import Made
 
@@ -238,3 +238,51 @@ def test_a_tab_learns_the_name_from_another(secondlook: Command, tmp_path: Path,
         other.wait_for_function("document.getElementById('reviewer').value === 'ann'")
         press(other, "2")
         assert labels(other) == {"o0000": "yield"}
+
+
+# Chromium on a busy machine: until the browser knows of a page from disk, whatever that page stores is forgotten.
+UNKNOWN = """
+const query = LockManager.prototype.query;
+let isKnown = false;
+window.early = [];
+LockManager.prototype.query = async function () {
+  const answer = await query.call(this);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  isKnown = true;
+  return answer;
+};
+for (const name of ["getItem", "setItem", "removeItem"]) {
+  const act = Storage.prototype[name];
+  Storage.prototype[name] = function (key, ...text) {
+    if (!isKnown) early.push(`${name} ${key}`);
+    return act.call(this, key, ...text);
+  };
+}
+"""
+
+
+@pytest.mark.parametrize("name", ["index", "batch-001"])
+def test_the_store_is_asked_once_the_browser_knows_the_page(
+    secondlook: Command, tmp_path: Path, page: Page, name: str
+) -> None:
+    made = pages_of(secondlook, tmp_path, STOPS)
+    page.context.add_init_script(UNKNOWN)
+    page.goto(f"file://{made.results}/review/{name}.html")
+    assert not page.is_visible("#reviewer"), "what is typed before is not taken"
+    page.fill("#reviewer", "ann")
+    page.click("#theme")
+    theme = page.evaluate("document.documentElement.dataset.theme")
+    page.reload()
+    begun(page)
+    assert page.input_value("#reviewer") == "ann"
+    assert page.evaluate("document.documentElement.dataset.theme") == theme
+    assert page.evaluate("early") == []
+
+
+def test_a_browser_without_locks_decides_too(secondlook: Command, tmp_path: Path, page: Page) -> None:
+    page.context.add_init_script("delete Navigator.prototype.locks")
+    made = pages_of(secondlook, tmp_path, STOPS)
+    open_page(page, made)
+    press(page, "2")
+    page.reload()
+    counts(page, "1 of 12")

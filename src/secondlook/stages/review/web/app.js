@@ -121,6 +121,7 @@ const App = (() => {
   };
 
   const begin = () => {
+    Person.show();
     if (token) Server.open(token, Person.name);
     if (token) Outbox.open(`${data.task}:${data.key}`, token, drawSaved);
     Decisions.open(data, token, (isKept) => { kept(isKept); progress(); views[view].refresh(); });
@@ -143,4 +144,4 @@ const App = (() => {
 
   return { begin, say, fail, person, kept, progress, at, go, visit, undoScreen };
 })();
-App.begin();
+Store.known.then(App.begin);

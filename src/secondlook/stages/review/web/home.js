@@ -1,5 +1,6 @@
 // The index: what this browser has decided on each page, and, with the server, the desk.
-(() => {
+Store.known.then(() => {
+  Person.show();
   const token = document.querySelector("meta[name=secondlook-token]").content;
   for (const bar of document.querySelectorAll("progress[data-key]")) {
     const done = Object.keys((Store.read(bar.dataset.key) || {}).said || {}).length;
@@ -11,4 +12,4 @@
   if (!token) return;
   Server.open(token, Person.name);
   Desk.begin();
-})();
+});

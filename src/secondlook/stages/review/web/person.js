@@ -18,9 +18,15 @@ const Person = (() => {
 
   const theme = () => document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 
+  const show = () => { // as it was turned last; else the system decides
+    const turned = Store.text("theme");
+    if (turned) document.documentElement.dataset.theme = turned;
+    document.body.removeAttribute("aria-busy");
+  };
+
   const turn = () => {
     document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark";
-    try { localStorage.setItem("secondlook:theme", document.documentElement.dataset.theme); } catch { /* only this page turns */ }
+    Store.put("theme", document.documentElement.dataset.theme); // without room only this page turns
   };
 
   const rename = (renamed) => {
@@ -50,5 +56,5 @@ const Person = (() => {
     find("theme").addEventListener("click", (event) => { event.currentTarget.blur(); turn(); redraw(); });
   };
 
-  return { name, require, ask, begin };
+  return { name, require, ask, show, begin };
 })();

@@ -70,6 +70,7 @@ const Disk = (() => {
 
 const Tab = (() => { // a name of this tab, random for each page: claims belong to a person in a tab
   const KEY = "secondlook:tab";
+  let known = "";
 
   const kept = () => { // taken while the page is there, because a browser hands a copy to a duplicate of the tab
     try {
@@ -80,12 +81,15 @@ const Tab = (() => { // a name of this tab, random for each page: claims belong 
   };
 
   const random = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  const name = kept() || random();
+  const name = () => known;
 
-  addEventListener("pagehide", () => { try { sessionStorage.setItem(KEY, name); } catch { /* the next page is another tab */ } });
-  addEventListener("pageshow", (event) => { if (event.persisted) kept(); });
+  const open = () => {
+    known = kept() || random();
+    addEventListener("pagehide", () => { try { sessionStorage.setItem(KEY, known); } catch { /* the next page is another tab */ } });
+    addEventListener("pageshow", (event) => { if (event.persisted) kept(); });
+  };
 
-  return { name };
+  return { open, name };
 })();
 
 const Server = (() => {
@@ -95,7 +99,7 @@ const Server = (() => {
   const holders = new Map(); // id -> the name that it was claimed under
   const known = new Map(), looks = new Map(); // id -> thumbnail; id -> promise of a look
 
-  const open = (secret, name) => { token = secret; reviewer = name; };
+  const open = (secret, name) => { token = secret; reviewer = name; Tab.open(); };
 
   const ask = async (address, options = {}) => {
     const answer = await fetch(address, { ...options, signal: AbortSignal.timeout(30000) });
@@ -103,7 +107,7 @@ const Server = (() => {
     return answer.json();
   };
 
-  const body = (content) => ({ method: "POST", body: JSON.stringify({ reviewer: reviewer(), tab: Tab.name, ...content }),
+  const body = (content) => ({ method: "POST", body: JSON.stringify({ reviewer: reviewer(), tab: Tab.name(), ...content }),
     headers: { "Content-Type": "application/json", "X-Token": token } });
 
   const unsent = () => Outbox.unsent().map((row) => row.instance_id); // decided, but the server does not know it yet
@@ -146,7 +150,7 @@ const Server = (() => {
     return { cards, left: got.left };
   });
 
-  const state = () => ask(`state?reviewer=${encodeURIComponent(reviewer())}&tab=${Tab.name}`);
+  const state = () => ask(`state?reviewer=${encodeURIComponent(reviewer())}&tab=${Tab.name()}`);
   const classes = async () => (await state()).classes; // most open ones first; `front` of them are among the most doubtful
   const random = async () => (await state()).open.random;
 

@@ -1,5 +1,8 @@
 // What this browser keeps: the decisions on a page (a map `said` of object -> decision, and their order), the name, settings.
 const Store = {
+  // Resolves once the store may be asked. On a busy machine Chromium gives a page from disk that asks earlier an empty store that
+  // forgets what is put there. An answer to any question shows that the browser knows the page by now.
+  known: (async () => { try { await navigator.locks.query(); } catch { /* an old browser, or plain HTTP from another machine */ } })(),
   name() { return Store.text("reviewer"); },
   rename(name) { try { localStorage.setItem("secondlook:reviewer", name); } catch { /* the page asks again */ } },
 
