@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from test_review_wall import STOPS, asked, press, shown
 
 from browsing import HURRY, begun, counts, labels, open_page, pages_of, whole
@@ -240,49 +240,93 @@ def test_a_tab_learns_the_name_from_another(secondlook: Command, tmp_path: Path,
         assert labels(other) == {"o0000": "yield"}
 
 
-# Chromium on a busy machine: until the browser knows of a page from disk, whatever that page stores is forgotten.
+# The browser knows a page from disk when the test says so; `early` is where the page asked for the store before that.
 UNKNOWN = """
-const query = LockManager.prototype.query;
+const query = LockManager.prototype.query, { get } = Object.getOwnPropertyDescriptor(window, "localStorage");
 let isKnown = false;
 window.early = [];
 LockManager.prototype.query = async function () {
   const answer = await query.call(this);
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await new Promise((resolve) => { window.know = resolve; });
   isKnown = true;
   return answer;
 };
-for (const name of ["getItem", "setItem", "removeItem"]) {
-  const act = Storage.prototype[name];
-  Storage.prototype[name] = function (key, ...text) {
-    if (!isKnown) early.push(`${name} ${key}`);
-    return act.call(this, key, ...text);
-  };
-}
+Object.defineProperty(window, "localStorage", { get() {
+  if (!isKnown) early.push(new Error().stack);
+  return get.call(window);
+} });
 """
+THEME = "document.documentElement.dataset.theme"
+
+
+def held(page: Page) -> None:
+    """Wait until the page waits for the browser."""
+    page.wait_for_function("typeof know === 'function'")  # a function itself would be called
 
 
 @pytest.mark.parametrize("name", ["index", "batch-001"])
-def test_the_store_is_asked_once_the_browser_knows_the_page(
+def test_a_page_waits_with_the_store_until_the_browser_knows_it(
     secondlook: Command, tmp_path: Path, page: Page, name: str
 ) -> None:
     made = pages_of(secondlook, tmp_path, STOPS)
     page.context.add_init_script(UNKNOWN)
     page.goto(f"file://{made.results}/review/{name}.html")
-    assert not page.is_visible("#reviewer"), "what is typed before is not taken"
+    held(page)
+    assert page.get_attribute("body", "aria-busy") == "true"
+    page.evaluate("know()")
+    begun(page)
+    assert page.evaluate("early") == []
     page.fill("#reviewer", "ann")
     page.click("#theme")
-    theme = page.evaluate("document.documentElement.dataset.theme")
+    theme = page.evaluate(THEME)
     page.reload()
+    held(page)
+    assert page.evaluate(THEME) == theme, "before the page is drawn"
+    page.evaluate("know()")
     begun(page)
     assert page.input_value("#reviewer") == "ann"
-    assert page.evaluate("document.documentElement.dataset.theme") == theme
     assert page.evaluate("early") == []
+    assert page.evaluate(THEME) == theme
 
 
-def test_a_browser_without_locks_decides_too(secondlook: Command, tmp_path: Path, page: Page) -> None:
-    page.context.add_init_script("delete Navigator.prototype.locks")
+NO_ANSWERS: list[Any] = [
+    pytest.param("delete Navigator.prototype.locks", id="no locks"),
+    pytest.param("LockManager.prototype.query = () => Promise.reject(new Error('refused'))", id="refused"),
+]
+
+
+@pytest.mark.parametrize("script", NO_ANSWERS)
+def test_a_browser_that_answers_nothing_about_locks_decides_too(
+    secondlook: Command, tmp_path: Path, page: Page, script: str
+) -> None:
+    page.context.add_init_script(script)
     made = pages_of(secondlook, tmp_path, STOPS)
     open_page(page, made)
     press(page, "2")
     page.reload()
     counts(page, "1 of 12")
+
+
+BLOCKED: list[Any] = [
+    pytest.param(
+        "<style>", """<meta http-equiv="Content-Security-Policy" content="script-src 'none'"><style>""", id="by policy"
+    ),
+    pytest.param('"use strict";', '"use strict"; broken(', id="by an error"),
+    pytest.param("await navigator.locks.query()", "await new Promise(() => {})", id="by a browser that never answers"),
+]
+
+
+@pytest.mark.parametrize(("part", "instead"), BLOCKED)
+def test_a_page_whose_scripts_do_not_begin_shows_itself(
+    secondlook: Command, tmp_path: Path, browser: Browser, part: str, instead: str
+) -> None:
+    made = pages_of(secondlook, tmp_path, STOPS)
+    index = made.results / "review" / "index.html"
+    text = index.read_text(encoding="utf-8")
+    assert part in text
+    index.write_text(text.replace(part, instead, 1), encoding="utf-8")
+    page = browser.new_page()  # without the check for errors
+    page.goto(index.as_uri())
+    page.wait_for_selector("text=batch-001", state="visible")
+    assert page.get_attribute("body", "aria-busy") == "true"
+    page.close()

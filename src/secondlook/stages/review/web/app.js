@@ -144,4 +144,4 @@ const App = (() => {
 
   return { begin, say, fail, person, kept, progress, at, go, visit, undoScreen };
 })();
-Store.known.then(App.begin);
+Store.ready.then(App.begin);

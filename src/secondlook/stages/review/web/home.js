@@ -1,5 +1,5 @@
 // The index: what this browser has decided on each page, and, with the server, the desk.
-Store.known.then(() => {
+Store.ready.then(() => {
   Person.show();
   const token = document.querySelector("meta[name=secondlook-token]").content;
   for (const bar of document.querySelectorAll("progress[data-key]")) {

@@ -18,15 +18,21 @@ const Person = (() => {
 
   const theme = () => document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 
+  // The theme stands twice: in the store of the browser, and in that of the tab, which the next page reads before it is drawn.
+  const paint = (theme) => {
+    document.documentElement.dataset.theme = theme;
+    Store.tab.put("theme", theme);
+  };
+
   const show = () => { // as it was turned last; else the system decides
     const turned = Store.text("theme");
-    if (turned) document.documentElement.dataset.theme = turned;
+    if (turned) paint(turned);
     document.body.removeAttribute("aria-busy");
   };
 
   const turn = () => {
-    document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark";
-    Store.put("theme", document.documentElement.dataset.theme); // without room only this page turns
+    paint(theme() === "dark" ? "light" : "dark");
+    Store.put("theme", theme()); // without room only this page turns
   };
 
   const rename = (renamed) => {

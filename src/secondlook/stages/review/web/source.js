@@ -68,28 +68,27 @@ const Disk = (() => {
   return { open, claim, classes, thumbnails, look, random, release: () => {}, image: (shown) => shown.image };
 })();
 
-const Tab = (() => { // a name of this tab, random for each page: claims belong to a person in a tab
+const Tab = (() => { // a random name of this tab: claims belong to a person in a tab
   const KEY = "secondlook:tab";
-  let known = "";
+  let name = "";
 
   const kept = () => { // taken while the page is there, because a browser hands a copy to a duplicate of the tab
     try {
-      const name = sessionStorage.getItem(KEY);
+      const found = sessionStorage.getItem(KEY);
       sessionStorage.removeItem(KEY);
-      return name;
+      return found;
     } catch { return null; }
   };
 
   const random = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  const name = () => known;
 
   const open = () => {
-    known = kept() || random();
-    addEventListener("pagehide", () => { try { sessionStorage.setItem(KEY, known); } catch { /* the next page is another tab */ } });
+    name = kept() || random();
+    addEventListener("pagehide", () => { try { sessionStorage.setItem(KEY, name); } catch { /* the next page is another tab */ } });
     addEventListener("pageshow", (event) => { if (event.persisted) kept(); });
   };
 
-  return { open, name };
+  return { open, name: () => name };
 })();
 
 const Server = (() => {

@@ -1,8 +1,11 @@
 // What this browser keeps: the decisions on a page (a map `said` of object -> decision, and their order), the name, settings.
 const Store = {
-  // Resolves once the store may be asked. On a busy machine Chromium gives a page from disk that asks earlier an empty store that
-  // forgets what is put there. An answer to any question shows that the browser knows the page by now.
-  known: (async () => { try { await navigator.locks.query(); } catch { /* an old browser, or plain HTTP from another machine */ } })(),
+  // Resolves when the store may be asked. On a busy machine Chromium gives a page from disk that asks too early an empty store
+  // that forgets what is put there. The browser answers a query about locks only after it has taken notice of the new page.
+  ready: (async () => {
+    if (location.protocol !== "file:") return; // it happens to no page of a server
+    try { await navigator.locks.query(); } catch { /* a browser without locks, or one that keeps nothing */ }
+  })(),
   name() { return Store.text("reviewer"); },
   rename(name) { try { localStorage.setItem("secondlook:reviewer", name); } catch { /* the page asks again */ } },
 
@@ -26,7 +29,8 @@ const Store = {
   // what this tab keeps over a reload; less of it where the browser has no room
   tab: {
     read(key) { try { return JSON.parse(sessionStorage.getItem("secondlook:" + key)); } catch { return null; } },
-    write(key, value) { try { sessionStorage.setItem("secondlook:" + key, JSON.stringify(value)); return true; } catch { return false; } },
+    write(key, value) { return Store.tab.put(key, JSON.stringify(value)); },
+    put(key, text) { try { sessionStorage.setItem("secondlook:" + key, text); return true; } catch { return false; } },
   },
   setting(name, otherwise) { const kept = (Store.read("settings") || {})[name]; return kept === undefined ? otherwise : kept; },
   set(name, value) { Store.write("settings", { ...(Store.read("settings") || {}), [name]: value }); },
