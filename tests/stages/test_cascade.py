@@ -1,12 +1,7 @@
 """A labeler that is asked about some objects: its votes, the cache, the list, and what is counted afterwards."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +14,7 @@ from test_out_of_fold import KINDS_THAT_LEARN, QUICK, World, things
 
 import tiny_vlms
 from conftest import Command, Result
+from killed_jobs import ENOUGH, kill_label
 from make_records import COLOURS, noise, read_rows, write, write_crops, write_groups, write_instances
 from secondlook.config.labelers import KINDS
 from secondlook.io import parquetfile, records
@@ -207,21 +203,13 @@ def test_a_killed_vlm_goes_on_where_it_stopped_and_ends_in_the_same_bytes(second
     listed = write_list(tmp_path / "asked.parquet", names, names[::2])
     options = {"kind": "vlm", "model": str(model), "precision": "float32", "min_mass": 0.0, "batch_size": 1}
     options |= {"prior_correction": True, "option_orders": 5}
-    arguments = ["label", crops, "--options", json.dumps(options), "--asked", listed, "--out"]
+    arguments = [crops, "--options", json.dumps(options), "--asked", listed]
     undisturbed, killed = tmp_path / "a" / "votes.parquet", tmp_path / "b" / "votes.parquet"
-    ok(secondlook(*arguments, undisturbed))
-    command = [sys.executable, "-m", "secondlook", *map(str, arguments), str(killed)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-    ledger = killed.parent / ".votes.parquet.ledger"
-    while process.poll() is None and _lines(ledger) < 5:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    done = _lines(ledger)
-    assert 5 <= done < 20
-    assert not killed.exists()
+    ok(secondlook("label", *arguments, "--out", undisturbed))
+    done = kill_label(*arguments, out=killed)
+    assert ENOUGH <= done < 20
 
-    result = ok(secondlook(*arguments, killed))
+    result = ok(secondlook("label", *arguments, "--out", killed))
 
     assert f"{20 - done} batches" in result.err
     assert "answered 20 of 20 objects; 20 were not asked" in result.err
@@ -231,10 +219,6 @@ def test_a_killed_vlm_goes_on_where_it_stopped_and_ends_in_the_same_bytes(second
 
 def _computed(out: Path) -> int:
     return int(json.loads(out.with_name(f".{out.name}.computed.json").read_text(encoding="utf-8"))["rows"])
-
-
-def _lines(ledger: Path) -> int:
-    return sum(path.read_bytes().count(b"\n") for path in ledger.glob("*.jsonl"))
 
 
 # --- the list ----------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from conftest import ROOT, Command
+from killed_jobs import answers, ledger_of
 from make_records import noise, read_rows, write_crops
 
 STAND_IN = ROOT / "tests/stand_in_server.py"
@@ -66,8 +67,7 @@ class Served:
 
     def finished(self) -> int:
         """Return how many votes are in the ledger."""
-        ledgers = (self.folder / ".votes.parquet.ledger").glob("*.jsonl")
-        return sum(path.read_bytes().count(b"\n") for path in ledgers)
+        return answers(ledger_of(self.folder / "votes.parquet"))
 
     def servers(self) -> list[int]:
         """Return the processes of servers that are there."""

@@ -2,11 +2,7 @@
 
 import json
 import math
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +17,7 @@ import pytest
 import tiny_vlms
 from chat_server import says, serve
 from conftest import Command, fill, forget
+from killed_jobs import ENOUGH, answers, kill_label, ledger_of
 from make_records import Rows, noise, read_rows, taxonomy, write_crops, write_instances
 from secondlook.base.errors import DataError
 from secondlook.io import records
@@ -851,16 +848,9 @@ def test_a_killed_shard_goes_on_where_it_stopped_and_ends_in_the_same_bytes(
     settings = json.dumps({**options, "batch_size": 1, "prior_correction": True, "option_orders": 5})
     undisturbed, killed = tmp_path / "a" / "votes.parquet", tmp_path / "b" / "votes.parquet"
     assert secondlook("label", crops, "--out", undisturbed, "--options", settings).code == 0
-    command = [sys.executable, "-m", "secondlook", "label", str(crops), "--out", str(killed), "--options", settings]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-    ledger = killed.parent / ".votes.parquet.ledger"
-    while process.poll() is None and _lines(ledger) < 5:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    done = _lines(ledger)
-    assert 5 <= done < 40
-    assert not killed.exists()
+    done = kill_label(crops, "--options", settings, out=killed)
+    assert ENOUGH <= done < 40
+    ledger = ledger_of(killed)
     with next(ledger.glob("*.jsonl")).open("a") as file:
         file.write('{"instance_id": "o3')  # a line that the kill cut off
     result = secondlook("label", crops, "--out", killed, "--options", settings)
@@ -881,10 +871,6 @@ def test_finished_votes_survive_a_full_disk(small_disk: Path) -> None:
             filler.unlink(missing_ok=True)
     assert 30 < len(written) < 60
     assert list(Ledger(out, "key").rows) == written
-
-
-def _lines(ledger: Path) -> int:
-    return sum(path.read_bytes().count(b"\n") for path in ledger.glob("*.jsonl"))
 
 
 def test_changed_weights_make_votes_afresh(
@@ -942,13 +928,12 @@ def test_a_change_beside_the_weights_makes_votes_afresh_and_ends_what_a_killed_r
     arguments = ("label", crops, "--out", out, "--options", json.dumps(options))
     assert secondlook(*arguments).code == 0
     before = read_rows(out)
-    assert "nothing is computed again" in secondlook(*arguments).err
-    ledger = tmp_path / ".votes.parquet.ledger"
+    ledger = ledger_of(out)
     shutil.rmtree(tmp_path / ".cache")
     with monkeypatch.context() as full:  # what is done stays in the ledger, as after a kill
         full.setattr(records, "write", refuse_to_write)
         assert secondlook(*arguments).code == 1
-        assert _lines(ledger) == 2
+        assert answers(ledger) == 2
         assert "batches; the model waited" not in secondlook(*arguments).err, "all is taken up again"
         change(copy / file)
         assert "2 batches" in secondlook(*arguments).err, "nothing is taken up again"
