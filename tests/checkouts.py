@@ -42,6 +42,15 @@ def copy_of_run(done: Path, folder: Path) -> Path:
     return copy
 
 
+def would_make(folder: Path, target: str, below: str) -> set[str]:
+    """Return the files that Snakemake would make for `target`, by their paths in the folder `below`."""
+    shown = run(["snakemake", target, "--summary"], folder)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    header, *lines = (line.split("\t") for line in shown.stdout.splitlines())
+    assert header[-1] == "plan"
+    return {line[0].removeprefix(f"{below}/") for line in lines if line[-1] != "no update"}
+
+
 def final_files(folder: Path) -> dict[str, str]:
     """Return the digest of every file that a finished demo leaves; times, and what is kept by them, are left out."""
     found = {}

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import tiny_models
-from checkouts import copy_checkout, copy_of_run, run
+from checkouts import copy_checkout, copy_of_run, run, would_make
 from conftest import box, coco, write_json
 from make_records import COLOURS, drawn, read_rows
 from secondlook.workflow.plan import plan_all
@@ -87,12 +87,7 @@ def snakemake(folder: Path, *arguments: str) -> None:
 
 
 def planned(folder: Path) -> set[str]:
-    """Return the files that Snakemake would make."""
-    shown = run(["snakemake", CONSENSUS, "--summary"], folder)
-    assert shown.returncode == 0, shown.stdout + shown.stderr
-    header, *lines = (line.split("\t") for line in shown.stdout.splitlines())
-    assert header[-1] == "plan"
-    return {line[0].removeprefix("results/signs/") for line in lines if line[-1] != "no update"}
+    return would_make(folder, CONSENSUS, below="results/signs")
 
 
 def asked(folder: Path, labeler: str) -> set[str]:
